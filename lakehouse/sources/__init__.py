@@ -1,0 +1,82 @@
+"""Where raw files come from: one kind a module, each a frozen pydantic model whose fields are its YAML."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+
+from lakehouse.formats import Format
+from lakehouse.records import Sighting
+
+__all__ = ["Download", "Offer", "Source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """The bytes of one offered file, once.
+
+    Exactly one of ``path`` (a local file the kernel can copy) and ``chunks`` is set.
+
+    Attributes:
+        size: bytes the source says there are; None when it does not say. Fewer or more is an error.
+        modified: as in `Sighting`.
+    """
+
+    path: Path | None = None
+    chunks: Iterator[bytes] | None = None
+    size: int | None = None
+    modified: str = ""
+
+
+class Offer(abc.ABC):
+    """A file a source has. Opening it may be tried again after a retryable SourceError.
+
+    Attributes:
+        origin: its address at the source: an absolute path, a URL.
+        name: the file's own name, as it will be stored (never a path).
+        settling: seconds until it counts as whole; 0 when it does.
+        unchanged: the source itself can tell that the newest sighting still holds (same size and mtime).
+    """
+
+    origin: str
+    name: str
+    settling: float = 0.0
+    unchanged: bool = False
+
+    @abc.abstractmethod
+    def open(self) -> AbstractContextManager[Download | None]:
+        """Give the bytes; None when the source answers that nothing changed (HTTP 304).
+
+        Raises:
+            SourceError: the bytes could not be had, or were cut short.
+        """
+
+
+class Source(BaseModel, abc.ABC):
+    """The base of every source: ``type`` picks the kind, ``format`` says how its files are read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    type: str
+    description: str = ""
+    format: SerializeAsAny[Format]
+    attempts: int = Field(3, ge=1, le=20, description="tries a file before the source counts as failed")
+
+    @abc.abstractmethod
+    def offers(self, seen: Mapping[str, Sighting], now: datetime) -> Iterator[Offer]:
+        """The files that are there now, in order.
+
+        Args:
+            seen: the newest sighting of each origin.
+            now: the moment (UTC), for ``settle``.
+
+        Raises:
+            SourceError: the source as a whole cannot be read.
+        """
