@@ -1,0 +1,313 @@
+"""One batch of raw files to Parquet parts: read once, split in valid and rejected, counted.
+
+Nothing here is visible to anybody: parts are written to a work folder. A file that cannot be read
+with the others is found out and read alone, with care; a file that cannot be read at all is refused,
+and the others go on.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from lakehouse.config import Dataset
+from lakehouse.curation.header import Header
+from lakehouse.errors import FormatError, LakehouseError, SchemaError, StorageError
+from lakehouse.formats import Careful, Count, Format, Prepared, Raw
+from lakehouse.records import Note
+from lakehouse.validation import Mapping, check
+
+__all__ = ["Stamp", "Written", "write"]
+
+_SORT_BYTES = 64 << 20  # raw bytes up to which a scan's rows are sorted by event_time: a sort holds them in memory
+_SCAN_BYTES = 512 << 20  # raw bytes of many files read by one scan
+_ZSTD = 1  # the best trade of size and time for Parquet here
+
+PolarsError = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"""What a query can raise; a panic is no Exception."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What every row of a batch carries beside its raw file and row number."""
+
+    execution: int
+    recorded_at: datetime
+
+
+@dataclass(slots=True)
+class Written:
+    """What came of a batch so far.
+
+    Attributes:
+        valid: Parquet files of valid rows.
+        rejected: Parquet files of rejected rows.
+        counts: rows read and rejected of each raw file (sha256) that was read.
+        refused: why a raw file (sha256) was refused as a whole.
+        added: columns taken along that the schema does not know.
+    """
+
+    valid: list[Path] = field(default_factory=list)
+    rejected: list[Path] = field(default_factory=list)
+    counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    added: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    @property
+    def read(self) -> int:
+        """Rows read of all files that were not refused."""
+        return sum(read for read, _ in self.counts.values())
+
+    @property
+    def bad(self) -> int:
+        """Rows rejected."""
+        return sum(bad for _, bad in self.counts.values())
+
+
+def write(  # noqa: PLR0913  # the batch's parts, by name
+    files: Sequence[Raw],
+    sizes: dict[str, int],
+    *,
+    dataset: Dataset,
+    reader: Format,
+    mapping: Mapping,
+    stamp: Stamp,
+    work: Path,
+    progress: Callable[[int], None],
+) -> Written:
+    """Read raw files and write their rows, typed and checked, to Parquet files in ``work``.
+
+    Args:
+        files: the raw files.
+        sizes: their sizes in bytes, by sha256.
+        dataset: the dataset.
+        reader: the source's format.
+        mapping: how rows are made from columns.
+        stamp: the batch's own provenance.
+        work: an empty folder on the lake's disk.
+        progress: told the raw bytes of each piece that is done.
+
+    Raises:
+        SchemaError: rows were lost or doubled by the curation function.
+        StorageError: the disk refused.
+    """
+    return _Batch(dataset, reader, mapping, stamp, work, sizes, progress).run(files)
+
+
+class _Batch:
+    def __init__(  # noqa: PLR0913, PLR0917  # as write
+        self,
+        dataset: Dataset,
+        reader: Format,
+        mapping: Mapping,
+        stamp: Stamp,
+        work: Path,
+        sizes: dict[str, int],
+        progress: Callable[[int], None],
+    ) -> None:
+        self.dataset = dataset
+        self.reader = reader
+        self.header = Header(dataset, mapping)
+        self.stamp = stamp
+        self.work = work
+        self.sizes = sizes
+        self.progress = progress
+        self.written = Written()
+        self._number = itertools.count()
+
+    def run(self, files: Sequence[Raw]) -> Written:
+        prepared = [file for raw in files if (file := self._prepare(raw)) is not None]
+        for group in self.reader.groups(prepared):
+            for piece in self._pieces(group):
+                self._scan(piece)
+                self.progress(sum(self.sizes[file.raw.sha256] for file in piece))
+        return self.written
+
+    def _prepare(self, raw: Raw) -> Prepared | None:
+        """Open a file and hold its header against the schema; None where there is nothing to read."""
+        try:
+            file = self.reader.prepare(raw, self.work)
+            if file.columns:
+                self.written.notes += self.header.check(file.columns, raw.name)
+        except FormatError as error:
+            self._refuse(raw, error)
+            return None
+        if file.columns:
+            self.written.added += [c for c in self.header.added(file.columns) if c not in self.written.added]
+        if not file.columns or file.rows == 0:
+            self.written.counts[raw.sha256] = (0, 0)
+            self.written.notes.append(Note("empty", raw.name, "no rows"))
+            return None
+        return file
+
+    def _refuse(self, raw: Raw, error: LakehouseError) -> None:
+        self.written.refused[raw.sha256] = str(error)
+        self.written.notes.append(Note("refused", raw.name, str(error)))
+
+    def _pieces(self, group: Sequence[Prepared]) -> list[list[Prepared]]:
+        pieces: list[list[Prepared]] = [[]]
+        size = 0
+        for file in group:
+            if pieces[-1] and size + self.sizes[file.raw.sha256] > _SCAN_BYTES:
+                pieces.append([])
+                size = 0
+            pieces[-1].append(file)
+            size += self.sizes[file.raw.sha256]
+        return pieces
+
+    def _scan(self, files: Sequence[Prepared]) -> None:
+        """Read files by one scan; where that fails, halve them until the damaged one stands alone."""
+        try:
+            outcome = self._sink(self.reader.scan(files), files)
+        except PolarsError as error:
+            _raise_if_disk(error)
+            if len(files) == 1:
+                self._carefully(files[0])
+                return
+            middle = len(files) // 2
+            self._scan(files[:middle])
+            self._scan(files[middle:])
+            return
+        doubtful = self.reader.doubtful(files, outcome.scanned)
+        if not doubtful:
+            self._keep(outcome)
+            return
+        outcome.discard()
+        again = {file.raw.sha256 for file in doubtful}
+        if rest := [file for file in files if file.raw.sha256 not in again]:
+            self._scan(rest)
+        for file in doubtful:
+            self._carefully(file)
+
+    def _carefully(self, file: Prepared) -> None:
+        try:
+            careful = self.reader.careful(file, self.work)
+            self._keep(self._sink(careful.frame, [file], careful))
+        except FormatError as error:
+            self._refuse(file.raw, error)
+        except PolarsError as error:
+            _raise_if_disk(error)
+            self._refuse(file.raw, FormatError(f"'{file.raw.name}' cannot be read: {str(error).splitlines()[0]}"))
+
+    def _sink(self, frame: pl.LazyFrame, files: Sequence[Prepared], careful: Careful | None = None) -> _Outcome:
+        """One streaming pass: valid rows, rejected rows and counts."""
+        columns = files[0].columns
+        dtypes = {name: dtype for name, dtype in frame.collect_schema().items() if name in columns}
+        checked, valid, rejected = check(frame, dtypes, self.header.mapping, self.header.added(columns))
+        if careful is not None:
+            rejected = pl.concat([rejected, _quarantined(careful.broken)])
+        sort = self.dataset.event_time is not None and sum(self.sizes[f.raw.sha256] for f in files) <= _SORT_BYTES
+        if sort:
+            valid = valid.sort(str(self.dataset.event_time), nulls_last=True, maintain_order=True)
+        number = next(self._number)
+        outcome = _Outcome(self.work / f"valid-{number}", self.work / f"rejected-{number}.parquet")
+        partition = list(self.dataset.partition_by)
+        target: Path | pl.PartitionBy = outcome.valid / "part.parquet"
+        if partition:
+            target = pl.PartitionBy(outcome.valid, key=partition, include_key=False)
+        suspect = pl.col("_suspect").sum() if careful is None else pl.lit(0)
+        sinks = [
+            self._stamped(valid).sink_parquet(
+                target, compression="zstd", compression_level=_ZSTD, maintain_order=True, mkdir=True, lazy=True
+            ),
+            self._stamped(rejected).sink_parquet(outcome.rejected, compression="zstd", lazy=True),
+            _per_file(checked, files, suspects=suspect, rejected=(~pl.col("_ok")).sum()),
+        ]
+        if self.header.mapping.function is not None:
+            sinks.append(_per_file(frame, files))
+        counts = pl.collect_all(sinks, engine="streaming")[2:]
+        self._conserve(outcome, counts, files)
+        return outcome
+
+    def _stamped(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        return rows.with_columns(
+            pl.lit(self.stamp.execution, pl.Int64).alias("_execution"),
+            pl.lit(self.stamp.recorded_at).cast(pl.Datetime("us", "UTC")).alias("_recorded_at"),
+        )
+
+    def _conserve(self, outcome: _Outcome, counts: Sequence[pl.DataFrame], files: Sequence[Prepared]) -> None:
+        """Rows read = rows written as valid + rows written as rejected, by the Parquet files' own word."""
+        outcome.scanned = {raw: Count(rows, suspects) for raw, rows, suspects, _ in counts[0].iter_rows()}
+        checked = {raw: rows for raw, rows, *_ in counts[0].iter_rows()}
+        before = dict(counts[-1].iter_rows()) if len(counts) > 1 else checked
+        bad = {raw: rejected for raw, *_, rejected in counts[0].iter_rows()}
+        valid = sum(pq.read_metadata(path).num_rows for path in outcome.parts())
+        rejected = pq.read_metadata(outcome.rejected).num_rows
+        broken = rejected - sum(bad.values())  # records a careful reading set apart before any check
+        if before != checked or valid != sum(checked.values()) - sum(bad.values()) or (broken and len(files) > 1):
+            raise SchemaError(
+                f"dataset '{self.dataset.name}': of {sum(before.values()):,} rows read from '{files[0].raw.name}' "
+                f"and {len(files) - 1} more files, {valid:,} came out valid and {rejected:,} rejected; the curation "
+                "function must neither drop nor add rows. Nothing was appended"
+            )
+        for file in files:
+            raw = file.raw.sha256
+            outcome.counts[raw] = (checked.get(raw, 0) + broken, bad.get(raw, 0) + broken)
+
+    def _keep(self, outcome: _Outcome) -> None:
+        self.written.valid += [path for path in outcome.parts() if pq.read_metadata(path).num_rows]
+        if any(bad for _, bad in outcome.counts.values()):
+            self.written.rejected.append(outcome.rejected)
+        self.written.counts |= outcome.counts
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What one scan wrote.
+
+    Attributes:
+        valid: folder of the Parquet files of valid rows.
+        rejected: Parquet file of rejected rows.
+        scanned: what the scan itself counted of each raw file.
+        counts: rows read and rejected of each raw file.
+    """
+
+    valid: Path
+    rejected: Path
+    scanned: dict[str, Count] = field(default_factory=dict)
+    counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def parts(self) -> list[Path]:
+        return sorted(self.valid.rglob("*.parquet"))
+
+    def discard(self) -> None:
+        shutil.rmtree(self.valid, ignore_errors=True)
+        self.rejected.unlink(missing_ok=True)
+
+
+def _per_file(frame: pl.LazyFrame, files: Sequence[Prepared], **sums: pl.Expr) -> pl.LazyFrame:
+    """Number of rows, and sums, of each raw file."""
+    columns = [pl.len().alias("rows"), *[total.alias(name) for name, total in sums.items()]]
+    if len(files) == 1:
+        return frame.select(pl.lit(files[0].raw.sha256).alias("_raw"), *columns)
+    return frame.group_by("_raw").agg(columns)
+
+
+def _quarantined(broken: pl.LazyFrame) -> pl.LazyFrame:
+    """Broken records as quarantine has them, without their stamp."""
+    return broken.select(
+        reasons=pl.concat_list("_reason"), fields=pl.lit(None, pl.String), text="_text", _raw="_raw", _row="_row"
+    )
+
+
+def _raise_if_disk(error: BaseException) -> None:
+    """A full or read-only disk is no fault of the file being read.
+
+    Raises:
+        StorageError: it is that.
+    """
+    code = error.errno if isinstance(error, OSError) else None
+    text = str(error)
+    for refusal in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+        if code == refusal or f"os error {refusal})" in text or os.strerror(refusal) in text:
+            raise StorageError(f"curating: {os.strerror(refusal)}; nothing was appended") from error

@@ -1,0 +1,97 @@
+"""A file's columns held against what the dataset expects, before a row is read."""
+
+from __future__ import annotations
+
+import re
+
+from lakehouse.config import Dataset
+from lakehouse.errors import FormatError, nearest
+from lakehouse.formats import delimiter_hint
+from lakehouse.records import Note, printable
+from lakehouse.validation import Mapping
+
+__all__ = ["Header"]
+
+_UNSTORABLE = re.compile(r"^_|[ ,;{}()\n\t=]|^$")
+
+
+class Header:
+    """Decides, once for every set of columns, whether a file fits and what is said of it."""
+
+    def __init__(self, dataset: Dataset, mapping: Mapping) -> None:
+        self.dataset = dataset
+        self.mapping = mapping
+        self._told: set[tuple[str, ...]] = set()
+
+    def check(self, columns: tuple[str, ...], name: str) -> list[Note]:
+        """Refuse a file whose columns do not fit; what a person should know of one that does.
+
+        Raises:
+            FormatError: a required column is missing, or the dataset's policy refuses a new or
+                missing one.
+        """
+        missing = {f: c for f, c in self.mapping.columns().items() if c not in columns}
+        for feature, column in missing.items():
+            described = self.mapping.schema.features[feature]
+            if described.required and described.default is None:
+                raise FormatError(f"'{name}' lacks the required column '{column}'.{self._hint(column, columns)}")
+            if self.dataset.missing_columns == "reject":
+                raise FormatError(
+                    f"'{name}' lacks the column '{column}', and missing_columns is reject.{self._hint(column, columns)}"
+                )
+        new = self._new(columns)
+        if new and self.dataset.new_columns == "reject":
+            raise FormatError(
+                f"'{name}' has columns the schema does not know: {_listed(new)}. "
+                f"Add them to the schema of '{self.dataset.name}', or set new_columns to add or ignore"
+            )
+        bad = [c for c in self.added(columns) if self._unusable(c)]
+        if bad:
+            raise FormatError(
+                f"'{name}' has new columns that cannot be stored under their names: {_listed(bad)}; rename them"
+            )
+        if columns in self._told:
+            return []
+        self._told.add(columns)
+        what = {"add": "taken along as text", "ignore": "left out, kept in the raw file"}
+        notes = [
+            Note(
+                "new_column",
+                f"{self.dataset.name}: {printable(c)}",
+                f"new in '{name}': {what[self.dataset.new_columns]}",
+            )
+            for c in new
+        ]
+        return notes + [
+            Note("missing_column", f"{self.dataset.name}: {column}", f"not in '{name}': taken as missing")
+            for column in missing.values()
+        ]
+
+    def added(self, columns: tuple[str, ...]) -> list[str]:
+        """The columns of a file that are taken along though the schema does not know them."""
+        return self._new(columns) if self.dataset.new_columns == "add" else []
+
+    def _new(self, columns: tuple[str, ...]) -> list[str]:
+        known = set(self.mapping.columns().values())
+        return [c for c in columns if c not in known]
+
+    def _unusable(self, column: str) -> bool:
+        taken = {name.lower() for name in self.mapping.schema.features}
+        return column.lower() in taken or bool(_UNSTORABLE.search(column))
+
+    def _hint(self, column: str, columns: tuple[str, ...]) -> str:
+        delimiter = delimiter_hint(columns)
+        if delimiter is not None:
+            return (
+                f" It has one column; is its delimiter '{delimiter}'? Set format: {{delimiter: ...}} or mend the file"
+            )
+        known = set(self.mapping.columns().values())
+        if not known & set(columns):
+            return f" It has none of the expected columns, but {_listed(list(columns))}: is it a file of this source?"
+        close = nearest(column, [c for c in columns if c not in known])
+        return close if close.startswith(" Did") else f" It has {_listed(list(columns))}"
+
+
+def _listed(columns: list[str]) -> str:
+    shown = ", ".join(f"'{printable(c[:60])}'" for c in columns[:8])
+    return shown + (f" and {len(columns) - 8} more" if len(columns) > 8 else "")

@@ -1,0 +1,279 @@
+"""Landing: a source's files into the raw zone, untouched, once, with a record of every sighting.
+
+A file is new by origin, size, time and content hash. Nothing here looks into a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import stamina
+
+from lakehouse.errors import SourceError
+from lakehouse.faults import point
+from lakehouse.records import (
+    Artifact,
+    Context,
+    EventType,
+    ExecutionState,
+    Landed,
+    Note,
+    Progress,
+    Sighting,
+    printable,
+)
+from lakehouse.site import Site
+from lakehouse.sources import Download, Offer
+from lakehouse.storage import Staged
+
+__all__ = ["land", "land_file", "raw_id"]
+
+_BATCH_FILES = 1000  # published, synced and recorded together
+_BATCH_BYTES = 256 << 20
+
+
+def raw_id(source: str, sha256: str) -> str:
+    """A raw file's external id in the ledger: landing the same bytes twice is one artifact."""
+    return f"{source}/{sha256}"
+
+
+def land(site: Site, name: str) -> Landed:
+    """Land every file of a source that is not landed yet.
+
+    One file that fails does not stop the others; it is counted and told.
+
+    Raises:
+        NotFoundError: there is no such source.
+        SourceError: the source as a whole cannot be read.
+        StorageError: the lake's disk refused; what was published before stays landed.
+        CommitError: another process has been landing this source for too long.
+    """
+    source = site.config.source(name)
+    with site.storage.lock("source", name):
+        landing = _Landing(site, name, source.attempts)
+        with landing.recorded():
+            for offer in source.offers(landing.seen, site.clock()):
+                landing.take(offer)
+        return landing.result()
+
+
+def land_file(site: Site, name: str, path: Path) -> Landed:
+    """Land one local file into a source, whether or not the source would find it by itself.
+
+    Raises:
+        NotFoundError: there is no such source.
+        SourceError: the file cannot be read.
+        StorageError: the lake's disk refused.
+    """
+    site.config.source(name)
+    with site.storage.lock("source", name):
+        landing = _Landing(site, name, attempts=1)
+        with landing.recorded():
+            landing.take(_Given(path))
+        return landing.result()
+
+
+class _Given(Offer):
+    """A file somebody handed over."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.origin = str(path.absolute())
+        self.name = path.name
+
+    def open(self) -> AbstractContextManager[Download]:
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise SourceError(f"'{printable(self.origin)}' cannot be read: {error.strerror}") from error
+        return nullcontext(Download(path=self.path, size=status.st_size, modified=str(status.st_mtime_ns)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A file that came in whole, and is not published yet."""
+
+    origin: str
+    modified: str
+    staged: Staged
+
+
+class _Landing:
+    """One landing under way: what has arrived and is not published yet, and the counts so far."""
+
+    def __init__(self, site: Site, name: str, attempts: int) -> None:
+        self.site = site
+        self.name = name
+        self.about = Context("Source", name)
+        self.attempts = attempts
+        self.started = time.monotonic()
+        self.counts = Landed(source=name, execution=0)
+        self.arrived: list[_Arrival] = []
+        self._settle()
+        self.seen = site.ledger.sightings(name)
+
+    def _settle(self) -> None:
+        """Close what a killed landing left open. Its published files are recorded when they are seen again."""
+        for execution in self.site.ledger.get_executions(
+            type="Land", state=ExecutionState.RUNNING, context=("Source", self.name)
+        ):
+            self.site.fail(execution.id, "Land", self.about, "interrupted")
+            self._note("recovered", f"execution {execution.id}", "an interrupted landing was cleaned up")
+        self.site.storage.discard_incoming(self.name)
+
+    def _note(self, kind: str, where: str, message: str) -> None:
+        note = Note(kind, printable(where), self.site.config.redact(message))
+        self.counts = dataclasses.replace(self.counts, notes=(*self.counts.notes, note))
+
+    def _count(self, **more: int) -> None:
+        values = {name: getattr(self.counts, name) + value for name, value in more.items()}
+        self.counts = dataclasses.replace(self.counts, **values)
+
+    def take(self, offer: Offer) -> None:
+        """Bring one offered file in, or say why not."""
+        self._count(files=1)
+        if offer.unchanged:
+            self._count(unchanged=1)
+            return
+        if offer.settling > 0:
+            self._count(settling=1)
+            self._note("settling", offer.origin, f"still settling: counts as whole in {offer.settling:.0f} s")
+            return
+        self._begin()
+        try:
+            arrival = self._fetch(offer)
+        except SourceError as error:
+            self._count(failed=1)
+            self._note("failed", offer.origin, str(error))
+            return
+        if arrival is None:
+            self._count(unchanged=1)
+            return
+        self.arrived.append(arrival)
+        self.site.report(Progress("land", self.name, self.counts.files, None, "files"))
+        if len(self.arrived) >= _BATCH_FILES or sum(a.staged.size for a in self.arrived) >= _BATCH_BYTES:
+            self.publish()
+
+    def _begin(self) -> None:
+        """Record the execution before the first byte is written; a landing with nothing to do has none."""
+        if self.counts.execution == 0:
+            self.counts = dataclasses.replace(self.counts, execution=self.site.begin("Land", self.about, {}))
+            point("land.begun")
+
+    def _fetch(self, offer: Offer) -> _Arrival | None:
+        """The offered bytes, staged; tried again while the source says that may help."""
+        for attempt in stamina.retry_context(on=_retryable, attempts=self.attempts, timeout=None, wait_max=30.0):
+            with attempt, offer.open() as download:
+                if download is None:
+                    return None
+                data = download.path or download.chunks
+                assert data is not None, "a download has a path or chunks"  # noqa: S101  # a source's own bug
+                staged = self.site.storage.stage(self.name, offer.name, data, download.size)
+                return _Arrival(offer.origin, download.modified, staged)
+        raise AssertionError("the last attempt returns or raises")
+
+    def publish(self) -> None:
+        """Put what arrived in its place and record it: first the files, then the ledger."""
+        if not self.arrived:
+            return
+        now = self.site.clock()
+        manifests = [
+            {
+                "source": self.name,
+                "origin": arrival.origin,
+                "name": arrival.staged.name,
+                "size": arrival.staged.size,
+                "sha256": arrival.staged.sha256,
+                "landed_at": now.isoformat(),
+                "execution": self.counts.execution,
+            }
+            for arrival in self.arrived
+        ]
+        self._tell()
+        uris = self.site.storage.publish(
+            self.name, [(a.staged, m) for a, m in zip(self.arrived, manifests, strict=True)]
+        )
+        raw = {
+            a.staged.sha256: Artifact(
+                "RawFile",
+                name=raw_id(self.name, a.staged.sha256),
+                external_id=raw_id(self.name, a.staged.sha256),
+                uri=uri,
+                properties={
+                    "source": self.name,
+                    "sha256": a.staged.sha256,
+                    "name": a.staged.name,
+                    "size": a.staged.size,
+                    "landed_at": now.isoformat(),
+                },
+            )
+            for a, uri in zip(self.arrived, uris, strict=True)
+        }
+        sightings = [
+            Sighting(self.name, a.origin, a.staged.size, a.modified, a.staged.sha256, now) for a in self.arrived
+        ]
+        self.site.put(
+            self.counts.execution,
+            "Land",
+            self.about,
+            links=[(artifact, EventType.OUTPUT) for artifact in raw.values()],
+            sightings=sightings,
+        )
+        point("land.recorded")
+        self.seen.update({s.origin: s for s in sightings})
+        self.arrived = []
+
+    def _tell(self) -> None:
+        """Count what arrived as new, changed, seen again or the same under another name."""
+        ids = {raw_id(self.name, a.staged.sha256) for a in self.arrived}
+        known = {a.external_id: str(a.properties["name"]) for a in self.site.ledger.get_artifacts(external_ids=ids)}
+        for arrival in self.arrived:
+            mine, sha256 = raw_id(self.name, arrival.staged.sha256), arrival.staged.sha256
+            before = self.seen.get(arrival.origin)
+            if before is not None and before.sha256 == sha256:
+                self._count(unchanged=1)
+                continue
+            if mine in known:
+                self._count(duplicates=1)
+                self._note(
+                    "duplicate", arrival.origin, f"same content as '{known[mine]}': stored once, its rows count once"
+                )
+                continue
+            known[mine] = arrival.staged.name
+            self._count(new=1, size=arrival.staged.size)
+            if before is not None:
+                self._note("changed", arrival.origin, "changed since it was landed: the new bytes correct the old rows")
+            if arrival.staged.size == 0:
+                self._note("empty", arrival.origin, "empty file: landed, it has no rows")
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Finish the record when the block ends well, mark it failed when it does not."""
+        try:
+            yield
+            self.publish()
+        except BaseException as error:
+            if self.counts.execution:
+                self.site.fail(self.counts.execution, "Land", self.about, error)
+            raise
+        if self.counts.execution:
+            properties = {name: getattr(self.counts, name) for name in ("files", "new", "size", "failed")}
+            self.site.put(
+                self.counts.execution, "Land", self.about, state=ExecutionState.COMPLETE, properties=properties
+            )
+            point("land.finished")
+        done = self.counts.files
+        self.site.report(Progress("land", self.name, done, done, "files", finished=True))
+
+    def result(self) -> Landed:
+        """What was done."""
+        return dataclasses.replace(self.counts, seconds=time.monotonic() - self.started)
+
+
+def _retryable(error: Exception) -> bool:
+    return isinstance(error, SourceError) and error.retryable

@@ -1,0 +1,123 @@
+"""Reading: a dataset as it was at any version or moment, its past, its quarantine, and where a row came from."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from lakehouse import tables, timeline
+from lakehouse.errors import ConfigError, IntegrityError, NotFoundError
+from lakehouse.formats import Raw
+from lakehouse.records import ExecutionState, Trace, Version, printable
+from lakehouse.site import Site
+from lakehouse.validation import QUARANTINE
+
+__all__ = ["history", "moment", "quarantine", "scan", "trace"]
+
+
+def moment(value: datetime | str, timezone: str | None) -> datetime:
+    """A point in time as UTC.
+
+    Args:
+        value: an aware datetime, or ISO 8601 text; a date alone is its midnight.
+        timezone: the lake's zone for times that carry none; None refuses them.
+
+    Raises:
+        ConfigError: the time has no zone and the lake sets none, or it is not a time.
+    """
+    try:
+        when = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ConfigError(f"as_of: '{value}' is no time; write it like 2026-03-01T12:00:00Z") from None
+    if when.tzinfo is None:
+        if timezone is None:
+            raise ConfigError(
+                f"as_of: {when.isoformat()} has no time zone; add one (2026-03-01T12:00:00Z), "
+                "or set timezone in lakehouse.yaml"
+            )
+        when = when.replace(tzinfo=zoneinfo.ZoneInfo(timezone))
+    return when.astimezone(zoneinfo.ZoneInfo("UTC"))
+
+
+def scan(site: Site, name: str, *, version: int | None = None, as_of: datetime | str | None = None) -> pl.LazyFrame:
+    """A dataset's rows as they were visible at a version or moment, or now; lazy.
+
+    Returns:
+        The dataset's features, then ``_raw``, ``_row``, ``_execution``, ``_recorded_at``.
+
+    Raises:
+        NotFoundError: no such dataset or version, or none yet at that moment.
+        ConfigError: both a version and a moment, or a moment without a time zone.
+    """
+    site.config.dataset(name)
+    if version is not None and as_of is not None:
+        raise ConfigError("give version or as_of, not both")
+    past = timeline.read(site.ledger, name)
+    state = past.at(version, None if as_of is None else moment(as_of, site.config.timezone))
+    frame = tables.scan(site.storage.path(state.uri), state.table_version)
+    return past.visible(frame, state)
+
+
+def history(site: Site, name: str) -> tuple[Version, ...]:
+    """Every version of a dataset, oldest first; () before the first.
+
+    Raises:
+        NotFoundError: no such dataset.
+    """
+    site.config.dataset(name)
+    return timeline.read(site.ledger, name).versions
+
+
+def quarantine(site: Site, name: str) -> pl.LazyFrame:
+    """The rows a dataset rejects now, lazily: those of curations that were not superseded.
+
+    Returns:
+        ``reasons`` (List(String)), ``fields`` (JSON object of the file's own texts, null where the
+        record could not be split), ``text`` (the record, where it could not), and the provenance.
+
+    Raises:
+        NotFoundError: no such dataset.
+    """
+    site.config.dataset(name)
+    past = timeline.read(site.ledger, name)
+    table = site.storage.path(f"quarantine/{name}")
+    if (past.last is None and not past.executions) or tables.version(table) is None:
+        return pl.LazyFrame(schema=QUARANTINE)
+    complete = [e.id for e in past.executions if e.state is ExecutionState.COMPLETE]
+    frame = tables.scan(table).filter(pl.col("_execution").is_in(complete))
+    return frame if past.last is None else past.visible(frame, past.last)
+
+
+def trace(site: Site, name: str, row: Mapping[str, Any]) -> Trace:
+    """Where one row came from.
+
+    Args:
+        site: the opened lake.
+        name: the dataset.
+        row: any mapping with ``_raw`` and ``_row``: a row of `scan` or `quarantine` as a dict.
+
+    Raises:
+        NotFoundError: no such dataset or raw file, or the file has no such record.
+        IntegrityError: the raw bytes no longer match their hash.
+    """
+    dataset = site.config.dataset(name)
+    if "_raw" not in row or "_row" not in row:
+        raise NotFoundError("trace needs a row's _raw and _row; read the dataset without dropping them")
+    sha256, number = str(row["_raw"]), int(row["_row"])
+    found = site.ledger.get_artifacts(type="RawFile", external_ids=[f"{dataset.source}/{sha256}"])
+    if not found:
+        raise NotFoundError(f"source '{dataset.source}' has no raw file {sha256}")
+    artifact = found[0]
+    if site.storage.digest(artifact.uri) != sha256:
+        raise IntegrityError(f"'{artifact.uri}' no longer matches its hash; restore it from a backup")
+    path = site.storage.path(artifact.uri)
+    with site.storage.work(f"trace/{sha256[:16]}") as work:
+        raw = Raw(sha256, printable(str(artifact.properties["name"])), path)
+        line, text = site.config.source(dataset.source).format.locate(raw, number, work)
+    seen = site.ledger.all_sightings(dataset.source, [sha256])
+    origins = tuple(dict.fromkeys(s.origin for s in seen))
+    return Trace(name, sha256, dataset.source, origins, artifact.uri, number, line, text)

@@ -1,0 +1,234 @@
+"""The lake's files: raw bytes stored once by content, read-only, whole or not at all.
+
+Every place is a uri relative to the lake's root (``raw/flights/3f/3f…/flights.csv``), so a lake can be
+moved, and a bucket can stand for the root. Local writes go through `durable`, because object-store
+clients do not sync a local disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import urllib.parse
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import obstore
+from obstore.store import LocalStore
+
+from lakehouse.errors import NotFoundError, SourceError, StorageError
+from lakehouse.faults import point
+from lakehouse.records import Clock
+from lakehouse.storage import durable
+from lakehouse.storage.durable import hash_file, sync_file, sync_folders, sync_written
+from lakehouse.storage.locks import hold
+
+__all__ = ["Staged", "Storage", "hash_file", "refused", "safe_name", "sync_file", "sync_folders", "sync_written"]
+
+_INCOMING = PurePosixPath("raw/.incoming")
+_LONGEST_NAME = 200  # bytes; file systems take 255
+_WAIT = 3600.0  # seconds one command waits for another on the same source or dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Bytes that came in whole, but are not yet in their place."""
+
+    folder: Path
+    name: str
+    sha256: str
+    size: int
+
+
+@contextlib.contextmanager
+def refused(what: str) -> Iterator[None]:
+    """Turn the operating system's refusals into StorageErrors that say what was being done."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{what}: {error.strerror or error}") from error
+
+
+def safe_name(name: str) -> str:
+    """A file name as it is stored: never a path, printable, at most 200 bytes, its ending kept."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    shown = "".join(
+        c if c.isprintable() and c != "%" else urllib.parse.quote(c, errors="surrogateescape") for c in base
+    )
+    if shown.strip(". ") == "" or shown == "manifest.json":
+        shown = f"raw-{shown.replace('.', '%2E')}"
+    stem, dot, ending = shown.rpartition(".")
+    while len(shown.encode()) > _LONGEST_NAME:
+        stem, ending = (stem[:-1], ending) if stem else ("", ending[:-1])
+        shown = f"{stem}{dot}{ending}"
+    return shown
+
+
+class Storage:
+    """The files below one lake's root.
+
+    Args:
+        root: the lake's folder; made when something is first written.
+        clock: for lock notes.
+    """
+
+    def __init__(self, root: Path, clock: Clock) -> None:
+        self.root = root
+        self._clock = clock
+
+    def path(self, uri: str) -> Path:
+        """The local path of a lake-relative uri.
+
+        Raises:
+            StorageError: the uri would leave the lake.
+        """
+        pure = PurePosixPath(uri)
+        if pure.is_absolute() or ".." in pure.parts:
+            raise StorageError(f"'{uri}' is outside the lake")
+        return self.root / pure
+
+    def stage(self, source: str, name: str, data: Path | Iterator[bytes], size: int | None) -> Staged:
+        """Bring bytes in beside the raw zone, hashing them in the same pass.
+
+        Args:
+            source: the source's name.
+            name: the file's own name.
+            data: a local file, or its bytes in pieces.
+            size: how many bytes there must be, if that is known.
+
+        Raises:
+            SourceError: fewer or more bytes came than were announced.
+            StorageError: the disk refused (full, read-only).
+        """
+        folder = self.path(f"{_INCOMING}/{source}/{uuid.uuid4().hex}")
+        stored = safe_name(name)
+        with refused(f"landing '{stored}' of source '{source}'"):
+            folder.mkdir(parents=True)
+            target = os.open(folder / stored, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o444)
+            try:
+                got, digest = _write(data, target)
+            finally:
+                os.close(target)
+        if size is not None and got != size:
+            shutil.rmtree(folder)
+            raise SourceError(f"'{stored}' was cut short: {got:,} of {size:,} bytes came", retryable=True)
+        point("land.staged")
+        return Staged(folder, stored, digest, got)
+
+    def publish(self, source: str, staged: Sequence[tuple[Staged, Mapping[str, Any]]]) -> list[str]:
+        """Put staged files, each with its manifest, in their places: synced, read-only, whole at once.
+
+        Args:
+            source: the source's name.
+            staged: the files and what their manifests say.
+
+        Returns:
+            Each file's lake-relative uri; content that was there already keeps its first name.
+
+        Raises:
+            StorageError: the disk refused; nothing half-written is visible.
+        """
+        with refused(f"landing in source '{source}'"):
+            for file, manifest in staged:
+                text = json.dumps(manifest, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace")
+                _write_new(file.folder / "manifest.json", text)
+            sync_written([p for f, _ in staged for p in (f.folder / f.name, f.folder / "manifest.json")], self.root)
+            point("land.synced")
+            uris, parents = [], set()
+            for file, _ in staged:
+                target = self.path(f"raw/{source}/{file.sha256[:2]}/{file.sha256}")
+                if target.parent not in parents:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    parents |= {target.parent, target.parent.parent}
+                name = _rename_new(file, target)
+                uris.append(f"raw/{source}/{file.sha256[:2]}/{file.sha256}/{name}")
+                point("land.renamed")
+            sync_folders(parents, self.root)
+        return uris
+
+    def discard_incoming(self, source: str) -> int:
+        """Remove what a killed landing left half-written; only call while holding the source's lock."""
+        folder = self.path(f"{_INCOMING}/{source}")
+        with refused(f"sweeping {folder}"):
+            left = list(folder.iterdir()) if folder.exists() else []
+            shutil.rmtree(folder, ignore_errors=False) if left else None
+        return len(left)
+
+    def digest(self, uri: str) -> str:
+        """SHA-256 of stored bytes, read again.
+
+        Raises:
+            NotFoundError: they are gone.
+            StorageError: they cannot be read.
+        """
+        digest = hashlib.sha256()
+        try:
+            for chunk in obstore.get(LocalStore(self.root), uri).stream(min_chunk_size=8 << 20):
+                digest.update(chunk)
+        except FileNotFoundError:
+            raise NotFoundError(f"'{uri}' is gone from the lake") from None
+        except obstore.exceptions.BaseError as error:
+            raise StorageError(f"reading '{uri}': {str(error).splitlines()[0]}") from error
+        return digest.hexdigest()
+
+    @contextlib.contextmanager
+    def work(self, name: str) -> Iterator[Path]:
+        """A folder for files on their way, on the lake's own disk; emptied before and after."""
+        folder = self.path(f".work/{name}")
+        with refused(f"preparing {folder}"):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def lock(self, kind: str, name: str, *, wait: float = _WAIT) -> contextlib.AbstractContextManager[None]:
+        """One process at a time on a job, source or dataset.
+
+        Raises:
+            CommitError: after ``wait`` seconds, naming the holder.
+        """
+        file = self.path(f".locks/{kind}/{urllib.parse.quote(name, safe='')}")
+        with refused(f"locking {kind} '{name}'"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        return hold(file, f"{kind} '{name}'", self._clock, wait)
+
+
+def _write(data: Path | Iterator[bytes], target: int) -> tuple[int, str]:
+    if isinstance(data, Path):
+        return durable.copy_and_hash(data, target)
+    digest, size = hashlib.sha256(), 0
+    for chunk in data:
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(target, view) :]
+        digest.update(chunk)
+        size += len(chunk)
+    return size, digest.hexdigest()
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+    try:
+        os.write(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+def _rename_new(file: Staged, target: Path) -> str:
+    """Move a staged folder to its place, unless the same content lies there; the name it has there."""
+    try:
+        file.folder.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        shutil.rmtree(file.folder)
+        return next(entry.name for entry in target.iterdir() if entry.name != "manifest.json")
+    return file.name

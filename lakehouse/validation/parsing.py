@@ -1,0 +1,131 @@
+"""Text (or a typed file's own values) to a feature's dtype, never losing anything without a word.
+
+Every parser is a polars expression that gives null where the value does not fit; a value is bad
+where something was there and nothing came out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from lakehouse.schema import Feature, FeatureType
+
+__all__ = ["absent", "literal", "named", "parse"]
+
+_ISO_DATE = "%Y-%m-%d"
+_ISO_DATETIME = "%+"  # RFC 3339: T or a blank between, fraction optional, offset or Z required
+_ISO_LOCAL = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f")
+_FINER_THAN_MICROSECONDS = r"\.\d{6}\d*[1-9]"
+
+
+def absent(source: pl.Expr, dtype: pl.DataType, null_values: tuple[str, ...]) -> pl.Expr:
+    """The source value with the texts that mean "missing" made null."""
+    if not null_values or dtype != pl.String:
+        return source
+    return pl.when(source.is_in(list(null_values))).then(None).otherwise(source)
+
+
+def parse(value: pl.Expr, dtype: pl.DataType, feature: Feature) -> pl.Expr:
+    """The value as the feature's dtype, null where it does not fit.
+
+    Args:
+        value: the source column, missing values already null.
+        dtype: what the file holds; String for text formats.
+        feature: what it must become.
+    """
+    if dtype == pl.String:
+        return _from_text(value, feature)
+    if dtype == feature.dtype:
+        return value
+    if isinstance(dtype, pl.Datetime) and feature.type is FeatureType.DATETIME:
+        return _exactly(_in_utc(value, feature) if dtype.time_zone is None else value, feature.dtype)
+    if dtype.is_numeric() and feature.dtype.is_numeric():
+        cast = value.cast(feature.dtype, strict=False)
+        return pl.when(cast.cast(dtype, strict=False) == value).then(cast)
+    if dtype == pl.Null:
+        return pl.lit(None, feature.dtype)
+    return _from_text(value.cast(pl.String, strict=False), feature)
+
+
+def _exactly(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """A datetime in microseconds UTC; null where nanoseconds would be cut."""
+    cast = value.cast(dtype, strict=False)
+    return pl.when(cast == value).then(cast)
+
+
+def _from_text(text: pl.Expr, feature: Feature) -> pl.Expr:
+    match feature.type:
+        case FeatureType.STRING:
+            return text
+        case FeatureType.INT:
+            # 12.0 is 12: what pandas writes for integers beside missing values.
+            return text.str.strip_suffix(".0").cast(pl.Int64, strict=False)
+        case FeatureType.FLOAT:
+            number = text.cast(pl.Float64, strict=False)
+            return pl.when(number.is_infinite()).then(None).otherwise(number)  # 1e999 would become inf
+        case FeatureType.DECIMAL:
+            # The cast alone rounds: 1.239 would become 1.24.
+            exact = text.str.contains(rf"^[+-]?\d*\.?\d{{0,{feature.scale}}}0*$")
+            return pl.when(exact).then(text.cast(feature.dtype, strict=False))
+        case FeatureType.BOOL:
+            true, false = text.is_in(list(feature.true_values)), text.is_in(list(feature.false_values))
+            return pl.when(true).then(pl.lit(value=True)).when(false).then(pl.lit(value=False))
+        case FeatureType.DATE:
+            return text.str.to_date(feature.format or _ISO_DATE, strict=False)
+        case FeatureType.DATETIME:
+            return _datetime(text, feature)
+        case FeatureType.BINARY:
+            return text.str.decode("base64", strict=False)
+
+
+def _datetime(text: pl.Expr, feature: Feature) -> pl.Expr:
+    formats = (feature.format,) if feature.format else (_ISO_DATETIME,)
+    aware = [f for f in formats if any(code in f for code in ("%z", "%#z", "%:z", "%+"))]
+    moments = [text.str.to_datetime(f, time_unit="us", time_zone="UTC", strict=False) for f in aware]
+    if feature.timezone is not None or not aware:
+        naive = [f for f in formats if f not in aware] or list(_ISO_LOCAL)
+        moments += [_in_utc(text.str.to_datetime(f, time_unit="us", strict=False), feature) for f in naive]
+    moment = moments[0] if len(moments) == 1 else pl.coalesce(moments)
+    if feature.format is not None and "%.f" not in feature.format and "%f" not in feature.format:
+        return moment
+    return pl.when(~text.str.contains(_FINER_THAN_MICROSECONDS)).then(moment)
+
+
+def _in_utc(local: pl.Expr, feature: Feature) -> pl.Expr:
+    """A wall-clock time in the feature's zone as UTC; null in the hour that happens twice or never."""
+    if feature.timezone is None:
+        return pl.when(pl.lit(value=False)).then(local.dt.replace_time_zone("UTC"))
+    zoned = local.dt.replace_time_zone(feature.timezone, ambiguous="null", non_existent="null")
+    return zoned.dt.convert_time_zone("UTC")
+
+
+def literal(value: Any, feature: Feature) -> Any:
+    """A value written in YAML (a default, a bound) as the Python value of the feature's type.
+
+    Raises:
+        ValueError: it is not a value of that type.
+    """
+    if feature.type is FeatureType.FLOAT and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    text = (
+        {True: feature.true_values[0], False: feature.false_values[0]}[value] if isinstance(value, bool) else str(value)
+    )
+    parsed = pl.select(_from_text(pl.lit(text, pl.String), feature).cast(feature.dtype)).item()
+    if parsed is None:
+        raise ValueError(f"{value!r} is not {named(feature)}")
+    return parsed
+
+
+def named(feature: Feature) -> str:
+    """The feature's type as it reads in a message: ``a date written %d.%m.%Y``."""
+    article = "an" if feature.type is FeatureType.INT else "a"
+    what = f"{article} {feature.type.value}"
+    if feature.type is FeatureType.DECIMAL:
+        return f"{what} of {feature.precision} digits, {feature.scale} after the point"
+    if feature.format is not None:
+        return f"{what} written {feature.format}"
+    if feature.type is FeatureType.DATETIME and feature.timezone is None:
+        return f"{what} with an offset (2013-01-31T12:00:00Z)"
+    return what

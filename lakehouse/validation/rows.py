@@ -1,0 +1,248 @@
+"""One pass over rows: typed, completed, checked, and split in valid and rejected.
+
+Everything here is lazy polars; no Python runs a row. The checks are cheap booleans for every row;
+reasons are spelled out only for the rows that failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from lakehouse.errors import SchemaError, nearest
+from lakehouse.schema import PROVENANCE, Domain, Feature, FeatureType, Schema
+from lakehouse.validation.parsing import absent, literal, named, parse
+
+__all__ = ["QUARANTINE", "TEXT", "Mapping", "check"]
+
+TEXT = "_text:"
+"""Prefix of the columns that keep what the file said beside what was made of it."""
+
+QUARANTINE: dict[str, pl.DataType] = {
+    "reasons": pl.List(pl.String()),
+    "fields": pl.String(),
+    "text": pl.String(),
+    **PROVENANCE,
+}
+"""A quarantined row: every reason (``feature: what``), the file's own fields as a JSON object, the
+record's text where it could not be split into fields, and its provenance."""
+
+_BIG = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """How one dataset's rows are made from a file's columns.
+
+    Attributes:
+        schema: the dataset's features.
+        null_values: the source format's texts for "missing".
+        rename: the file's name to the feature's.
+        derive: feature name to SQL expression.
+        function: the dataset's own pure function, LazyFrame to LazyFrame.
+    """
+
+    schema: Schema
+    null_values: tuple[str, ...] = ()
+    rename: dict[str, str] = field(default_factory=dict)
+    derive: dict[str, str] = field(default_factory=dict)
+    function: Callable[[pl.LazyFrame], pl.LazyFrame] | None = None
+
+    def made(self, name: str) -> bool:
+        """Whether a feature is computed rather than read from the file."""
+        return name in self.derive or self.schema.features[name].computed
+
+    def feature_of(self, column: str) -> str:
+        """The feature a file's column feeds."""
+        return self.rename.get(column, column)
+
+    def columns(self) -> dict[str, str]:
+        """Feature to the file's column, for every feature that is read from the file."""
+        back = {feature: column for column, feature in self.rename.items()}
+        return {name: back.get(name, name) for name in self.schema.features if not self.made(name)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """One thing that can be wrong with a row; ``broken`` is never null."""
+
+    reason: str
+    broken: pl.Expr
+
+
+def check(
+    frame: pl.LazyFrame, dtypes: dict[str, pl.DataType], mapping: Mapping, added: Sequence[str] = ()
+) -> tuple[pl.LazyFrame, pl.LazyFrame, pl.LazyFrame]:
+    """Type, complete and check every row of a scan.
+
+    Args:
+        frame: the file's columns, ``_raw``, ``_row`` and possibly ``_suspect``.
+        dtypes: the file's columns and what they hold (String for text formats).
+        mapping: how they become the dataset's features.
+        added: columns that the schema does not know and that are taken along as text.
+
+    Returns:
+        Three lazy frames over the one scan: all rows with ``_ok``; the valid rows (the features,
+        ``added``, ``_raw``, ``_row``); the rejected rows (``reasons``, ``fields``, ``text``,
+        ``_raw``, ``_row``).
+
+    Raises:
+        SchemaError: a derive expression or the curation function does not fit these columns.
+    """
+    columns = mapping.columns()
+    present = {name: column for name, column in columns.items() if column in dtypes}
+    texts = [pl.col(column).alias(TEXT + column) for column in dtypes]
+    values = {name: _value(mapping, name, column, dtypes[column]) for name, column in present.items()}
+    gone = {name: _missing(mapping.schema.features[name]) for name in columns if name not in present}
+    typed = frame.select(
+        *[c for c in ("_raw", "_row", "_suspect") if c in frame.collect_schema()],
+        *texts,
+        *[pl.col(column).cast(pl.String, strict=False).alias(column) for column in added],
+        *[value.alias(name) for name, value in {**values, **gone}.items()],
+    )
+    unread = [n for n in present if mapping.schema.features[n].type is not FeatureType.STRING]
+    parsed = (
+        pl.all_horizontal(~_unread(mapping, n, present[n], dtypes, pl.col(n)) for n in unread)
+        if unread
+        else pl.lit(value=True)
+    )
+    made = _computed(typed.with_columns(_parsed=parsed), mapping)
+    rules = _rules(mapping, present, dtypes)
+    checked = made.with_columns(_ok=pl.col("_parsed") & _none(rules))
+    valid = checked.filter(pl.col("_ok")).select(*mapping.schema.features, *added, "_raw", "_row")
+    # Read again from the text: a function may have put something in the value's place.
+    reread = [
+        _Rule(f"{n}: not {named(mapping.schema.features[n])}", _unread(mapping, n, present[n], dtypes)) for n in unread
+    ]
+    rejected = checked.filter(~pl.col("_ok")).select(
+        reasons=_reasons([*reread, *rules]),
+        fields=pl.struct(pl.col(TEXT + c).cast(pl.String, strict=False).alias(c) for c in dtypes).struct.json_encode(),
+        text=pl.lit(None, pl.String),
+        _raw="_raw",
+        _row="_row",
+    )
+    return checked, valid, rejected
+
+
+def _none(rules: Sequence[_Rule]) -> pl.Expr:
+    return pl.all_horizontal(~r.broken for r in rules) if rules else pl.lit(value=True)
+
+
+def _reasons(rules: Sequence[_Rule]) -> pl.Expr:
+    return pl.concat_list(pl.when(r.broken).then(pl.lit(r.reason)) for r in rules).list.drop_nulls()
+
+
+def _value(mapping: Mapping, name: str, column: str, dtype: pl.DataType) -> pl.Expr:
+    feature = mapping.schema.features[name]
+    there = _there(mapping, feature, column, dtype)
+    value = parse(there, dtype, feature)
+    if feature.default is None:
+        return value
+    return pl.when(there.is_null()).then(pl.lit(literal(feature.default, feature), feature.dtype)).otherwise(value)
+
+
+def _there(mapping: Mapping, feature: Feature, column: str, dtype: pl.DataType) -> pl.Expr:
+    nulls = mapping.null_values if feature.null_values is None else feature.null_values
+    return absent(pl.col(column), dtype, nulls)
+
+
+def _missing(feature: Feature) -> pl.Expr:
+    value = None if feature.default is None else literal(feature.default, feature)
+    return pl.lit(value, feature.dtype)
+
+
+def _unread(
+    mapping: Mapping, name: str, column: str, dtypes: dict[str, pl.DataType], value: pl.Expr | None = None
+) -> pl.Expr:
+    """Something was there and no value came of it."""
+    feature = mapping.schema.features[name]
+    there = _there(mapping, feature, TEXT + column, dtypes[column])
+    return there.is_not_null() & (parse(there, dtypes[column], feature) if value is None else value).is_null()
+
+
+def _computed(frame: pl.LazyFrame, mapping: Mapping) -> pl.LazyFrame:
+    """The frame with derived features and those the dataset's function makes."""
+    before = frame.collect_schema()
+    try:
+        for name, sql in mapping.derive.items():
+            frame = frame.with_columns(pl.sql_expr(sql).alias(name))
+        after = frame.collect_schema()
+    except pl.exceptions.PolarsError as error:
+        raise SchemaError(f"derive: {str(error).splitlines()[0]}") from error
+    if mapping.function is not None:
+        frame = _applied(mapping.function, frame, list(after))
+        after = frame.collect_schema()
+    casts = []
+    for name, feature in mapping.schema.features.items():
+        if name not in after:
+            raise SchemaError(
+                f"feature '{name}' is computed, but neither derive nor the curation function makes it."
+                + nearest(name, [c for c in after if c not in before])
+            )
+        if after[name] != feature.dtype:
+            casts.append(parse(pl.col(name), after[name], feature).alias(name))
+    return frame.with_columns(casts)
+
+
+def _applied(function: Callable[[pl.LazyFrame], pl.LazyFrame], frame: pl.LazyFrame, columns: list[str]) -> pl.LazyFrame:
+    name = getattr(function, "__qualname__", repr(function))
+    try:
+        result = function(frame)
+        if not isinstance(result, pl.LazyFrame):
+            raise SchemaError(f"curate: {name} gave a {type(result).__name__}; it must take and give a LazyFrame")
+        lost = [c for c in columns if c not in result.collect_schema()]
+    except pl.exceptions.PolarsError as error:
+        raise SchemaError(f"curate: {name}: {str(error).splitlines()[0]}") from error
+    if lost:
+        raise SchemaError(f"curate: {name} dropped the columns {', '.join(lost)}; use with_columns, not select")
+    return result
+
+
+def _rules(mapping: Mapping, present: dict[str, str], dtypes: dict[str, pl.DataType]) -> list[_Rule]:
+    """What every feature's presence and domain ask of the typed values."""
+    rules = []
+    for name, feature in mapping.schema.features.items():
+        value = pl.col(name)
+        if feature.required:
+            missing = value.is_null()
+            if name in present and feature.type is not FeatureType.STRING:
+                # An unreadable value has its own reason; it is not missing as well.
+                column = present[name]
+                missing &= pl.col("_parsed") | _there(mapping, feature, TEXT + column, dtypes[column]).is_null()
+            rules.append(_Rule(f"{name}: missing", missing))
+        if feature.domain is not None:
+            rules += [
+                _Rule(f"{name}: {reason}", broken.fill_null(value=False))
+                for reason, broken in _outside(value, feature, feature.domain)
+            ]
+    return rules
+
+
+def _outside(value: pl.Expr, feature: Feature, domain: Domain) -> list[tuple[str, pl.Expr]]:
+    """What a domain forbids: reason and where it is broken (null where the value is missing)."""
+    found = []
+    if domain.values is not None:
+        allowed = pl.Series([literal(v, feature) for v in domain.values], dtype=feature.dtype)
+        found.append(("not in its domain", ~value.is_in(allowed.implode())))
+    if domain.min is not None:
+        bound = pl.lit(literal(domain.min, feature), feature.dtype)
+        found.append((f"below {domain.min}", value < bound))
+    if domain.max is not None:
+        bound = pl.lit(literal(domain.max, feature), feature.dtype)
+        found.append((f"above {domain.max}", value > bound))  # polars orders NaN above every number
+    if feature.type is FeatureType.FLOAT and domain.min is not None:
+        found.append(("not a number", value.is_nan()))
+    if domain.regex is not None:
+        found.append((f"does not match {domain.regex}", ~value.str.contains(f"^(?:{domain.regex})$")))
+    if domain.length is not None:
+        length = value.bin.size() if feature.type is FeatureType.BINARY else value.str.len_chars()
+        shortest, longest = domain.length.min or 0, _BIG if domain.length.max is None else domain.length.max
+        found.append(
+            (
+                f"length outside {shortest} to {'any' if longest == _BIG else longest}",
+                ~length.is_between(shortest, longest),
+            )
+        )
+    return found
