@@ -1,0 +1,195 @@
+"""Whatever the database does wrong becomes a MetadataError that says what to do and holds no stored value."""
+
+from __future__ import annotations
+
+import inspect
+import sqlite3
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+from sqlalchemy import exc
+
+from lakehouse.errors import MetadataError
+from lakehouse.metadata import Ledger, database
+from lakehouse.records import Artifact, EventType, Execution
+
+SECRET = "tr0ub4dor&3"
+LIBRARY_ERRORS = [kind for _, kind in inspect.getmembers(exc, inspect.isclass) if issubclass(kind, exc.SQLAlchemyError)]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "metadata.db"
+
+
+@pytest.fixture
+def ledger(path):
+    with Ledger(f"sqlite:///{path}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(database, "_PATIENCE", 0.05)
+
+
+def pragma(ledger, statement):
+    """Set something on the ledger's one pooled connection."""
+    with ledger._database.reading() as connection:
+        row = connection.exec_driver_sql(f"PRAGMA {statement}")
+        return row.scalar() if row.returns_rows else None
+
+
+def raised(kind):
+    """An error of the library's as it would raise it, with a secret where values go."""
+    if issubclass(kind, exc.DBAPIError):
+        return kind("SELECT ?", (SECRET,), sqlite3.Error("it failed"), hide_parameters=True)
+    if issubclass(kind, exc.StatementError):
+        return kind(f"(builtins.ValueError) {SECRET}", "SELECT ?", (SECRET,), ValueError(SECRET), hide_parameters=True)
+    return kind.__new__(kind)
+
+
+def test_there_are_library_errors_to_translate():
+    assert {exc.OperationalError, exc.IntegrityError, exc.TimeoutError, exc.ResourceClosedError} <= set(LIBRARY_ERRORS)
+
+
+@pytest.mark.parametrize("kind", LIBRARY_ERRORS, ids=lambda kind: kind.__name__)
+def test_each_error_of_the_library_is_translated(ledger, path, kind):
+    with pytest.raises(MetadataError) as caught, ledger._database.reading():
+        raise raised(kind)
+    assert str(path) in str(caught.value)
+    assert SECRET not in "".join(traceback.format_exception(caught.value, chain=True))
+
+
+def test_a_value_that_could_not_be_bound_is_not_shown(ledger):
+    reason = r"could not be given to the database \(ValueError\)"
+    with pytest.raises(MetadataError, match=reason) as caught, ledger._database.reading():
+        raise raised(exc.StatementError)
+    assert SECRET not in "".join(traceback.format_exception(caught.value, chain=True))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_ledger_locked_by_another_process_is_an_error_that_says_so(path):
+    with Ledger(f"sqlite:///{path}") as ledger, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(MetadataError, match=r"database is locked\. Another process holds the ledger: try again"):
+            ledger.put_execution(Execution("Land"))
+        assert ledger.get_executions() == []
+        other.execute("ROLLBACK")
+        assert ledger.put_execution(Execution("Land")).execution_id == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_new_ledger_locked_by_another_process_cannot_be_opened(path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(MetadataError, match="locked"):
+            Ledger(f"sqlite:///{path}")
+        other.execute("ROLLBACK")
+    with Ledger(f"sqlite:///{path}") as ledger:
+        assert ledger.get_executions() == []
+
+
+def test_opening_waits_while_another_process_writes_to_an_ml_metadata_database(path):
+    with Ledger(f"sqlite:///{path}"):
+        pass
+    # As ML Metadata's client leaves it; going over to WAL then does not wait by itself.
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("PRAGMA journal_mode=DELETE")
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.3, other.execute, ("COMMIT",))
+        release.start()
+        with Ledger(f"sqlite:///{path}") as ledger:
+            assert ledger.put_execution(Execution("Land")).execution_id == 1
+        release.join()
+
+
+def test_a_ledger_that_may_not_be_written_says_so(ledger):
+    pragma(ledger, "query_only=ON")
+    with pytest.raises(MetadataError, match=r"readonly database\. Make the file and its folder writable"):
+        ledger.put_execution(Execution("Land"))
+    assert ledger.get_executions() == []
+
+
+def test_a_full_disk_says_so_and_leaves_nothing_and_the_next_put_works(ledger):
+    pragma(ledger, f"max_page_count={pragma(ledger, 'page_count') + 2}")
+    links = [(Artifact("RawFile", uri="x" * 500, name=str(n)), EventType.OUTPUT) for n in range(500)]
+    with pytest.raises(MetadataError, match=r"disk is full\. Free some space and run again: nothing was recorded"):
+        ledger.put_execution(Execution("Land"), links)
+    assert (ledger.get_executions(), ledger.get_artifacts()) == ([], [])
+    pragma(ledger, "max_page_count=100000")
+    assert len(ledger.put_execution(Execution("Land"), links).artifact_ids) == 500
+
+
+def test_a_damaged_file_says_so(path):
+    with Ledger(f"sqlite:///{path}") as ledger:
+        ledger.put_execution(Execution("Land"))
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    path.write_bytes(content)
+    with pytest.raises(MetadataError, match=r"malformed.*bring back a copy"):
+        Ledger(f"sqlite:///{path}").get_executions()
+
+
+def test_a_name_taken_by_another_execution_says_so_without_showing_values(ledger):
+    ledger.put_execution(Execution("Land", name=SECRET))
+    with pytest.raises(MetadataError, match=r"Execution\.name\. Another record has that name") as caught:
+        ledger.put_execution(Execution("Land", name=SECRET, custom_properties={"password": SECRET}))
+    assert SECRET not in "".join(traceback.format_exception(caught.value, chain=True))
+
+
+def test_values_are_not_shown_when_a_statement_fails(ledger):
+    with ledger._database.writing() as connection:
+        connection.exec_driver_sql("DROP TABLE ExecutionProperty")
+    with pytest.raises(MetadataError, match="no such table: ExecutionProperty") as caught:
+        ledger.put_execution(Execution("Land", properties={"password": SECRET}))
+    assert SECRET not in "".join(traceback.format_exception(caught.value, chain=True))
+    assert ledger._database._engine.hide_parameters
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_ledger_in_memory_held_by_another_thread_is_an_error_not_a_hang():
+    with Ledger("sqlite://") as ledger, ThreadPoolExecutor(1) as pool:
+        held, done = threading.Event(), threading.Event()
+
+        def hold():
+            with ledger._database.writing():
+                held.set()
+                done.wait()
+
+        holder = pool.submit(hold)
+        held.wait()
+        with pytest.raises(MetadataError, match="TimeoutError"):
+            ledger.get_executions()
+        done.set()
+        holder.result()
+        assert ledger.get_executions() == []
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///{path}"])
+def test_a_closed_ledger_refuses_to_work_and_may_be_closed_again(url, path):
+    ledger = Ledger(url.format(path=path))
+    ledger.close()
+    ledger.close()
+    for use in (ledger.get_executions, lambda: ledger.put_execution(Execution("Land")), lambda: ledger.sightings("x")):
+        with pytest.raises(MetadataError, match="has been closed"):
+            use()
+
+
+def test_an_error_of_the_callers_own_passes_and_rolls_back(ledger):
+    def fail():
+        with ledger._database.writing() as connection:
+            connection.exec_driver_sql("INSERT INTO Execution (type_id) VALUES (5)")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert ledger.get_executions() == []
+
+
+def test_a_whole_number_too_large_for_a_query_is_translated(ledger):
+    with pytest.raises(MetadataError, match="64 bits"):
+        ledger.get_executions(ids=[2**70])
