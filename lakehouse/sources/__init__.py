@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializeAsAny
 
 from lakehouse.formats import Format
 from lakehouse.records import Sighting
@@ -67,6 +68,22 @@ class Source(BaseModel, abc.ABC):
     description: str = ""
     format: SerializeAsAny[Format]
     attempts: int = Field(3, ge=1, le=20, description="tries a file before the source counts as failed")
+
+    _folder: Path = PrivateAttr(default=Path())
+    _redact: Callable[[str], str] = PrivateAttr(default=str)
+    _zones: tuple[Path, ...] = PrivateAttr(default=())
+
+    def within(self, folder: Path, redact: Callable[[str], str] = str, zones: tuple[Path, ...] = ()) -> Self:
+        """The same source in a project.
+
+        Args:
+            folder: where its relative paths start.
+            redact: takes secrets out of what it shows: origins, names, messages.
+            zones: the lake's own folders, whose files are never offered.
+        """
+        bound = self.model_copy()
+        bound._folder, bound._redact, bound._zones = folder, redact, zones  # noqa: SLF001  # its own copy
+        return bound
 
     @abc.abstractmethod
     def offers(self, seen: Mapping[str, Sighting], now: datetime) -> Iterator[Offer]:

@@ -1,0 +1,341 @@
+"""Reads a configuration's folder: every file, one after the other, then what ties them together."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from pydantic import SecretStr
+
+from lakehouse import formats
+from lakehouse.config import yaml
+from lakehouse.config.checks import dataset_problems
+from lakehouse.config.dotted import load_object
+from lakehouse.config.models import Config, Dataset, Job, Settings
+from lakehouse.config.problems import File, Problems
+from lakehouse.config.secrets import Secrets
+from lakehouse.errors import ConfigError, nearest
+from lakehouse.formats import Format
+from lakehouse.sources import Source
+
+__all__ = ["load"]
+
+SOURCES = {"files": "lakehouse.sources.files.FilesSource", "http": "lakehouse.sources.http.HttpSource"}
+"""The kinds of source that come with the lake, by the ``type`` that picks them."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_ZONES = ("raw", "curated", "quarantine")
+_FOLDERS = ("sources", "datasets", "jobs")
+
+
+def load(folder: Path | str, env: str | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read a configuration.
+
+    Args:
+        folder: the configuration's folder (``configs``).
+        env: which of ``environments`` to lay over the settings; else ``LAKEHOUSE_ENV`` says.
+        environ: the environment variables.
+
+    Raises:
+        ConfigError: something is wrong; the message lists all that is, each with file, line and key.
+    """
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100  # not resolve(): a linked project stays where its user sees it
+    if not folder.is_dir():
+        raise ConfigError(f"there is no configuration folder '{folder}'; 'lakehouse init' makes one")
+    return _Loading(folder, env or environ.get("LAKEHOUSE_ENV") or None, environ).load()
+
+
+class _Loading:
+    """One reading of one folder."""
+
+    def __init__(self, folder: Path, env: str | None, environ: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._project = folder.parent
+        self._env = env
+        self._problems = Problems()
+        self._secrets = Secrets(environ, self._project, self._problems)
+        self._files: dict[str, dict[str, File]] = {kind: {} for kind in _FOLDERS}
+
+    def load(self) -> Config:
+        settings, settings_file = self._settings()
+        self._unknown_files()
+        root = self._root(settings.root, settings_file)
+        sources = self._sources(tuple(root / zone for zone in _ZONES))
+        datasets = self._datasets()
+        jobs = self._jobs(settings.timezone)
+        self._references(datasets, jobs)
+        metadata = self._metadata(settings.metadata, root, settings_file)
+        self._problems.raise_any(self._secrets.redact)
+        return Config(
+            folder=self._folder,
+            root=root,
+            metadata=SecretStr(metadata),
+            env=self._env,
+            timezone=settings.timezone,
+            batch_bytes=settings.batch_bytes,
+            sources=sources,
+            datasets=datasets,
+            jobs=jobs,
+            redact=self._secrets.redact,
+        )
+
+    def _read(self, path: Path, *, allow_empty: bool = False) -> File | None:
+        name = path.relative_to(self._project).as_posix()
+        try:
+            return File(name, yaml.read(path, allow_empty=allow_empty))
+        except yaml.YamlError as error:
+            self._problems.add(name, (), str(error), error.line)
+        except OSError as error:
+            self._problems.add(name, (), f"cannot be read: {error.strerror}")
+        return None
+
+    def _settings(self) -> tuple[Settings, File | None]:
+        path = self._folder / "lakehouse.yaml"
+        file = (
+            self._read(path, allow_empty=True)
+            if path.exists()
+            else File(f"{self._folder.name}/{path.name}", yaml.Document({}, {}))
+        )
+        if file is None:
+            return Settings(), None
+        data = dict(file.document.data)
+        environments = data.pop("environments", None) or {}
+        overlay: dict[str, Any] = {}
+        if not isinstance(environments, dict):
+            self._problems.add(file, ("environments",), "must be a mapping (name: {key: value})")
+        else:
+            overlay = self._overlay(environments, file)
+        # The environment's values stand elsewhere in the file: each key is looked up where it came from.
+        laid = {**data, **overlay}
+        filled = {
+            key: self._secrets.fill(value, file, ("environments", self._env or "", key) if key in overlay else (key,))
+            for key, value in laid.items()
+        }
+        shown = File(file.name, yaml.Document(laid, self._lines(file, overlay)))
+        settings = self._problems.value(Settings, filled, shown)
+        root = filled.get("root")
+        # With another key wrong, the root is still looked at.
+        return settings or Settings(root=root if isinstance(root, str) and root else "data"), shown
+
+    def _overlay(self, environments: dict[str, Any], file: File) -> dict[str, Any]:
+        for name, values in environments.items():
+            if not isinstance(values, dict):
+                self._problems.add(file, ("environments", name), "must be a mapping (key: value)")
+                continue
+            for key in values.keys() - Settings.model_fields.keys():
+                hint = nearest(key, Settings.model_fields)
+                self._problems.add(file, ("environments", name, key), f"unknown key.{hint}")
+        if self._env is None:
+            return {}
+        if self._env not in environments:
+            hint = nearest(self._env, environments) or " lakehouse.yaml has no environments."
+            self._problems.add(file, ("environments",), f"there is no environment '{self._env}'.{hint}")
+            return {}
+        chosen = environments[self._env]
+        return {k: v for k, v in chosen.items() if k in Settings.model_fields} if isinstance(chosen, dict) else {}
+
+    def _lines(self, file: File, overlay: Mapping[str, Any]) -> dict[tuple[str | int, ...], int]:
+        lines = dict(file.document.lines)
+        prefix = ("environments", self._env or "")
+        for path, line in file.document.lines.items():
+            if path[:2] == prefix and len(path) > 2 and path[2] in overlay:
+                lines[path[2:]] = line
+        return lines
+
+    def _unknown_files(self) -> None:
+        known = (*_FOLDERS, "lakehouse.yaml")
+        for entry in sorted(self._folder.iterdir()):
+            odd = entry.is_dir() or entry.suffix in (".yaml", ".yml")
+            if odd and entry.name not in known and not entry.name.startswith((".", "_")):
+                name = entry.relative_to(self._project).as_posix()
+                self._problems.add(name, (), f"unknown here.{nearest(entry.name, known)}")
+
+    def _yaml_files(self, kind: str) -> Iterator[tuple[str, tuple[str, ...], File]]:
+        """Each readable YAML file below a folder: its place, its parts without the ending, what it holds."""
+        top = self._folder / kind
+        for where, folders, names in os.walk(top):
+            folders[:] = sorted(folder for folder in folders if not folder.startswith((".", "_")))
+            for name in sorted(names):
+                path = Path(where, name)
+                place = path.relative_to(self._project).as_posix()
+                if path.suffix == ".yml" and not name.startswith("."):
+                    self._problems.add(place, (), f"ends in .yml, and would not be read; rename it to {path.stem}.yaml")
+                if path.suffix != ".yaml" or name.startswith("."):
+                    continue
+                parts = path.relative_to(top).with_suffix("").parts
+                bad = next((part for part in parts if not _NAME.fullmatch(part)), None)
+                if bad is not None:
+                    self._problems.add(place, (), f"the name '{bad}' may hold only letters, digits, '_' and '-'")
+                    continue
+                file = self._read(path)
+                if file is not None:
+                    yield place, parts, file
+
+    def _keep(self, kind: str, name: str, file: File) -> bool:
+        """Note a file under its name, unless another has that name or one that differs only by case."""
+        for other, known in self._files[kind].items():
+            if other.lower() == name.lower():
+                self._problems.add(file, (), f"has the name '{name}', as {known.name} has '{other}'; rename one")
+                return False
+        self._files[kind][name] = file
+        return True
+
+    def _sources(self, zones: tuple[Path, ...]) -> dict[str, Source]:
+        found = {}
+        for _, parts, file in self._yaml_files("sources"):
+            if self._keep("sources", parts[-1], file):
+                source = self._source(file)
+                if source is not None:
+                    found[parts[-1]] = source.within(self._project, self._secrets.redact, zones)
+        return found
+
+    def _source(self, file: File) -> Source | None:
+        kind = self._kind(file)
+        data = self._secrets.fill(file.document.data, file)
+        for url in _urls(data):
+            self._secrets.hide_url(url)
+        format_ = self._format(data.get("format"), file)
+        if kind is None:
+            return None
+        # Without a format the rest is still checked, so that one reading finds every problem.
+        source = self._problems.value(kind, {**data, "format": format_ or _any_format()}, file)
+        return source if format_ is not None else None
+
+    def _kind(self, file: File) -> type[Source] | None:
+        name = file.document.data.get("type")
+        if not isinstance(name, str):
+            self._problems.add(file, ("type",), f"is required; one of {', '.join(SOURCES)} or a dotted path")
+            return None
+        if name not in SOURCES and "." not in name:
+            self._problems.add(file, ("type",), f"there is no kind of source '{name}'.{nearest(name, SOURCES)}")
+            return None
+        try:
+            kind = load_object(SOURCES.get(name, name), self._project)
+        except ConfigError as error:
+            self._problems.add(file, ("type",), str(error))
+            return None
+        if not (isinstance(kind, type) and issubclass(kind, Source)):
+            self._problems.add(file, ("type",), f"'{name}' is not a subclass of lakehouse.sources.Source")
+            return None
+        return kind
+
+    def _format(self, data: Any, file: File) -> Format | None:
+        known: dict[str, type[Format]] = formats.FORMATS
+        given = {"type": data} if isinstance(data, str) else data
+        if not isinstance(given, dict) or not isinstance(given.get("type"), str):
+            self._problems.add(file, ("format",), f"is required; one of {', '.join(known)}, or {{type: csv, …}}")
+            return None
+        kind = known.get(given["type"])
+        if kind is None and "." in given["type"]:
+            try:
+                kind = load_object(given["type"], self._project)
+            except ConfigError as error:
+                self._problems.add(file, ("format",), str(error))
+                return None
+        if not (isinstance(kind, type) and issubclass(kind, Format)):
+            text = f"there is no format '{given['type']}'.{nearest(given['type'], known)}"
+            self._problems.add(file, ("format",), text)
+            return None
+        return self._problems.value(kind, given, file, ("format",))
+
+    def _datasets(self) -> dict[str, Dataset]:
+        found = {}
+        for _, parts, file in self._yaml_files("datasets"):
+            if len(parts) != 2:
+                self._problems.add(file, (), "a dataset's file is datasets/<subject>/<dataset>.yaml, two levels")
+                continue
+            name = "/".join(parts)
+            if not self._keep("datasets", name, file) or not self._no_name(file):
+                continue
+            dataset = self._problems.value(Dataset, {**file.document.data, "name": name}, file)
+            if dataset is None:
+                continue
+            for path, text in dataset_problems(dataset):
+                self._problems.add(file, file.as_written(path), text)
+            found[name] = dataset
+        return found
+
+    def _jobs(self, timezone: str | None) -> dict[str, Job]:
+        found = {}
+        for _, parts, file in self._yaml_files("jobs"):
+            if len(parts) != 1:
+                self._problems.add(file, (), "a job's file is jobs/<job>.yaml, one level")
+                continue
+            if not self._keep("jobs", parts[0], file) or not self._no_name(file):
+                continue
+            data = {"timezone": timezone or "UTC", **file.document.data, "name": parts[0]}
+            job = self._problems.value(Job, data, file)
+            if job is not None:
+                found[parts[0]] = job
+        return found
+
+    def _no_name(self, file: File) -> bool:
+        if "name" in file.document.data:
+            self._problems.add(file, ("name",), "unknown key. The file's path is the name.")
+        return "name" not in file.document.data
+
+    def _references(self, datasets: Mapping[str, Dataset], jobs: Mapping[str, Job]) -> None:
+        for name, file in self._files["datasets"].items():
+            source = datasets[name].source if name in datasets else file.document.data.get("source")
+            if isinstance(source, str) and source not in self._files["sources"]:
+                hint = nearest(source, self._files["sources"]) or " There is no file in sources/."
+                self._problems.add(file, ("source",), f"there is no source '{source}'.{hint}")
+        for name, job in jobs.items():
+            for index, dataset in enumerate(job.datasets):
+                if dataset not in self._files["datasets"]:
+                    hint = nearest(dataset, self._files["datasets"]) or " There is no file in datasets/."
+                    text = f"there is no dataset '{dataset}'.{hint}"
+                    self._problems.add(self._files["jobs"][name], ("datasets", index), text)
+
+    def _root(self, root: str, file: File | None) -> Path:
+        where = file or "lakehouse.yaml"
+        scheme, colon, _ = root.partition("://")
+        if colon and scheme == "file":
+            parts = urlsplit(root)
+            if parts.netloc not in ("", "localhost"):
+                self._problems.add(where, ("root",), "a file URL has three slashes: file:///folder")
+            root = unquote(parts.path)
+        elif colon and re.fullmatch(r"[a-z][a-z0-9+.-]+", scheme):
+            self._problems.add(
+                where, ("root",), f"object storage ({scheme}://) is not supported by this version; name a local folder"
+            )
+            return self._project
+        if "\0" in root or "?" in root:
+            self._problems.add(where, ("root",), "may not hold '?' or a zero byte")
+            return self._project
+        return Path(os.path.abspath(self._project / Path(root).expanduser()))  # noqa: PTH100  # see load()
+
+    def _metadata(self, given: SecretStr | None, root: Path, file: File | None) -> str:
+        if given is None:
+            return f"sqlite:///{root / 'metadata.db'}"
+        url = given.get_secret_value()
+        self._secrets.hide_url(url)
+        scheme, colon, rest = url.partition("://")
+        if not colon or not re.fullmatch(r"[a-z0-9]+(\+[a-z0-9_]+)?", scheme):
+            text = (
+                "must be a database URL, for example sqlite:///data/metadata.db or postgresql+psycopg://user@host/name"
+            )
+            self._problems.add(file or "lakehouse.yaml", ("metadata",), text)
+            return url
+        path = rest.removeprefix("/")
+        if scheme.partition("+")[0] != "sqlite" or path.startswith((":memory:", "file:")) or not path:
+            return url
+        name, mark, query = path.partition("?")
+        return f"{scheme}:///{self._project / name}{mark}{query}"
+
+
+def _any_format() -> Format:
+    return next(iter(formats.FORMATS.values())).model_construct(type="")
+
+
+def _urls(data: Any) -> Iterator[str]:
+    """Every text in the values that may be an address."""
+    if isinstance(data, (dict, list)):
+        for inner in data.values() if isinstance(data, dict) else data:
+            yield from _urls(inner)
+    elif isinstance(data, str) and "://" in data:
+        yield data

@@ -1,0 +1,57 @@
+"""Durations and sizes as people write them in YAML: ``30s``, ``1h30m``, ``512MB``."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+__all__ = ["Duration", "Size", "duration", "size"]
+
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_BYTES = {unit + end: base**power for power, unit in enumerate("KMGT", 1) for end, base in (("B", 1000), ("iB", 1024))}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]i?B|B)")
+
+
+def duration(value: Any) -> timedelta:
+    """Read a duration.
+
+    Raises:
+        ValueError: it is not written as a number and a unit.
+    """
+    if isinstance(value, timedelta):
+        return value
+    if value == 0 and not isinstance(value, bool):
+        return timedelta()
+    text = value.strip() if isinstance(value, str) else ""
+    if len(text) > 40 or not _DURATION.fullmatch(text):
+        raise ValueError("a duration is a number and a unit (ms, s, m, h, d), for example 30s, 15m or 1h30m")
+    try:
+        return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text)))
+    except OverflowError:
+        raise ValueError("the duration is too long") from None
+
+
+def size(value: Any) -> int:
+    """Read a number of bytes: KB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of 1024.
+
+    Raises:
+        ValueError: it is not a whole number of bytes or a number and a unit.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    text = value.strip() if isinstance(value, str) else ""
+    if len(text) <= 40 and text.isascii() and text.isdigit():
+        return int(text)
+    match = _SIZE.fullmatch(text) if len(text) <= 40 else None
+    if match is None:
+        raise ValueError("a size is a number of bytes or a number and a unit (KB, MB, GB, TB, KiB, MiB, GiB, TiB)")
+    return int(float(match[1]) * _BYTES.get(match[2], 1))
+
+
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+Size = Annotated[int, BeforeValidator(size)]

@@ -1,0 +1,255 @@
+"""The files source: what is offered, in which order, and what never is."""
+
+import os
+import socket
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from lakehouse.errors import SourceError
+from lakehouse.formats import FORMATS
+from lakehouse.records import Sighting
+from lakehouse.sources.files import FilesSource, storable
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def source(folder, path, **fields):
+    made = FilesSource(type="files", format=FORMATS["csv"](type="csv"), path=path, **fields)
+    return made.within(Path(folder))
+
+
+def names(made, seen=None):
+    return [offer.name for offer in made.offers(seen or {}, NOW)]
+
+
+def write(folder, *paths):
+    for path in paths:
+        file = Path(folder, path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+
+
+def sighting(path, **changes):
+    status = path.stat()
+    seen = Sighting("s", str(path), status.st_size, str(status.st_mtime_ns), "0" * 64, NOW)
+    return {str(path): replace(seen, **changes)}
+
+
+def test_a_glob_gives_its_files_in_the_order_of_their_bytes(tmp_path):
+    write(tmp_path, "d/b.csv", "d/a.csv", "d/B.csv", "d/ä.csv", "d/a.txt", "d/10.csv", "d/9.csv")
+    assert names(source(tmp_path, "d/*.csv")) == ["10.csv", "9.csv", "B.csv", "a.csv", "b.csv", "ä.csv"]
+
+
+def test_two_stars_go_into_every_folder(tmp_path):
+    write(tmp_path, "d/1.csv", "d/x/2.csv", "d/x/y/3.csv", "d/x/.hidden/4.csv", "d/.5.csv")
+    assert names(source(tmp_path, "d/**/*.csv")) == ["1.csv", "2.csv", "3.csv"]
+    assert names(source(tmp_path, "d/**")) == ["1.csv", "2.csv", "3.csv"]
+    assert names(source(tmp_path, "d/**/y/*")) == ["3.csv"]
+
+
+def test_a_folder_in_a_glob_may_have_wildcards(tmp_path):
+    write(tmp_path, "a1/f.csv", "a2/f.csv", "b1/f.csv")
+    assert len(names(source(tmp_path, "a?/f.csv"))) == 2
+
+
+def test_a_list_of_paths_gives_each_file_once(tmp_path):
+    write(tmp_path, "a.csv", "b.csv")
+    assert names(source(tmp_path, ["b.csv", "*.csv", "./a.csv"])) == ["a.csv", "b.csv"]
+
+
+def test_an_absolute_path_is_taken_as_it_is(tmp_path):
+    write(tmp_path, "a.csv")
+    assert names(source("/nowhere", str(tmp_path / "*.csv"))) == ["a.csv"]
+
+
+def test_excluded_files_are_left_out(tmp_path):
+    write(tmp_path, "d/a.csv", "d/a_old.csv", "d/x/b.csv")
+    assert names(source(tmp_path, "d/**/*.csv", exclude=["*_old.csv", "d/x/*"])) == ["a.csv"]
+
+
+def test_a_glob_that_matches_nothing_offers_nothing(tmp_path):
+    assert names(source(tmp_path, "nowhere/*.csv")) == []
+
+
+def test_a_missing_plain_path_names_the_nearest(tmp_path):
+    write(tmp_path, "flights.csv")
+    with pytest.raises(SourceError, match=r"flihgts\.csv'. Did you mean 'flights\.csv'") as caught:
+        names(source(tmp_path, "flihgts.csv"))
+    assert not caught.value.retryable
+
+
+def test_a_folder_as_a_path_says_how_to_name_its_files(tmp_path):
+    (tmp_path / "d").mkdir()
+    with pytest.raises(SourceError, match=r"is a folder; write .*/d/\*'"):
+        names(source(tmp_path, "d"))
+
+
+def test_a_name_with_brackets_is_found_as_it_stands(tmp_path):
+    write(tmp_path, "data[1].csv", "data1.csv")
+    assert names(source(tmp_path, "data[1].csv")) == ["data[1].csv"]
+
+
+def test_the_projects_own_folder_may_hold_brackets(tmp_path):
+    write(tmp_path, "[x] *proj/d/a.csv")
+    assert names(source(tmp_path / "[x] *proj", "d/*.csv")) == ["a.csv"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.csv", 'it\'s "q".csv', "new\nline.csv", "ünï.csv", "back\\slash.csv", "-rf.csv", "🛫.csv"]
+)
+def test_any_name_is_offered_and_opens(tmp_path, name):
+    write(tmp_path, name)
+    [offer] = source(tmp_path, "*.csv").offers({}, NOW)
+    with offer.open() as download:
+        assert download.path.read_bytes() == b"x"
+    offer.origin.encode()
+
+
+def test_a_name_that_is_not_utf_8_has_a_storable_origin(tmp_path):
+    raw = os.fsencode(tmp_path) + b"/caf\xe9.csv"
+    Path(os.fsdecode(raw)).write_bytes(b"x")
+    [offer] = source(tmp_path, "*.csv").offers({}, NOW)
+    assert offer.name == "caf\\xe9.csv"
+    assert offer.origin.encode().endswith(b"caf\\xe9.csv")
+    with offer.open() as download:
+        assert download.path.read_bytes() == b"x"
+
+
+@given(st.binary(max_size=20), st.binary(max_size=20))
+def test_two_paths_never_share_a_storable_text(one, other):
+    texts = {storable(os.fsdecode(path)) for path in {one, other}}
+    assert len(texts) == len({one, other})
+    assert all(text.encode() for text in texts if text)
+
+
+def test_folders_pipes_and_sockets_are_passed_over_without_hanging(tmp_path):
+    write(tmp_path, "a.csv")
+    (tmp_path / "d.csv").mkdir()
+    os.mkfifo(tmp_path / "p.csv")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s.csv"))
+        assert names(source(tmp_path, "*.csv")) == ["a.csv"]
+    with pytest.raises(SourceError, match="not a regular file"):
+        names(source(tmp_path, "p.csv"))
+
+
+def test_a_pipe_put_in_the_files_place_is_refused_without_hanging(tmp_path):
+    write(tmp_path, "a.csv")
+    [offer] = source(tmp_path, "*.csv").offers({}, NOW)
+    (tmp_path / "a.csv").unlink()
+    os.mkfifo(tmp_path / "a.csv")
+    with pytest.raises(SourceError, match="not a regular file"), offer.open():
+        pass
+
+
+def test_linked_files_are_followed_and_linked_folders_do_not_loop(tmp_path):
+    write(tmp_path, "real/a.csv")
+    (tmp_path / "real/link.csv").symlink_to(tmp_path / "real/a.csv")
+    (tmp_path / "real/loop").symlink_to(tmp_path)
+    assert names(source(tmp_path, "real/**/*.csv")) == ["a.csv", "link.csv"]
+    assert names(source(tmp_path, "real/loop/real/*.csv")) == ["a.csv", "link.csv"]
+
+
+def test_a_broken_link_fails_alone(tmp_path):
+    write(tmp_path, "a.csv")
+    (tmp_path / "b.csv").symlink_to("nowhere")
+    good, broken = source(tmp_path, "*.csv").offers({}, NOW)
+    with good.open():
+        pass
+    with pytest.raises(SourceError, match=r"b\.csv' cannot be read"), broken.open():
+        pass
+
+
+def test_a_folder_that_cannot_be_read_is_reported_and_the_rest_is_offered(tmp_path):
+    write(tmp_path, "d/a.csv")
+    (tmp_path / "loop").symlink_to("loop")
+    good, closed = source(tmp_path, ["d/*.csv", "loop/*.csv"]).offers({}, NOW)
+    assert good.name == "a.csv"
+    with pytest.raises(SourceError, match=r"loop' cannot be read: Too many levels"), closed.open():
+        pass
+
+
+def test_a_file_is_unchanged_by_size_and_time_together(tmp_path):
+    write(tmp_path, "a.csv")
+    path = tmp_path / "a.csv"
+    made = source(tmp_path, "a.csv")
+    assert [o.unchanged for o in made.offers(sighting(path), NOW)] == [True]
+    assert [o.unchanged for o in made.offers(sighting(path, size=2), NOW)] == [False]
+    assert [o.unchanged for o in made.offers(sighting(path, modified="1"), NOW)] == [False]
+    assert [o.unchanged for o in made.offers({}, NOW)] == [False]
+
+
+def test_an_older_file_that_appears_late_is_new(tmp_path):
+    write(tmp_path, "a.csv", "b.csv")
+    os.utime(tmp_path / "a.csv", (1, 1))
+    offers = list(source(tmp_path, "*.csv").offers(sighting(tmp_path / "b.csv"), NOW))
+    assert [(o.name, o.unchanged) for o in offers] == [("a.csv", False), ("b.csv", True)]
+
+
+def test_a_fresh_file_settles_and_an_old_one_has(tmp_path):
+    write(tmp_path, "a.csv")
+    made = source(tmp_path, "a.csv", settle="1m")
+    at = NOW.timestamp()
+    os.utime(tmp_path / "a.csv", (at - 10, at - 10))
+    assert [o.settling for o in made.offers({}, NOW)] == [50]
+    assert [o.settling for o in made.offers({}, NOW + timedelta(minutes=1))] == [0]
+    os.utime(tmp_path / "a.csv", (at + 9999, at + 9999))
+    assert [o.settling for o in made.offers({}, NOW)] == [60]
+
+
+def test_a_file_that_grows_while_it_is_copied_is_refused_for_now(tmp_path):
+    write(tmp_path, "a.csv")
+    [offer] = source(tmp_path, "a.csv").offers({}, NOW)
+    with pytest.raises(SourceError, match="still being written") as caught, offer.open() as download:
+        download.path.write_bytes(b"more")
+    assert caught.value.retryable
+    with offer.open() as download:
+        assert download.size == 4
+
+
+def test_a_file_replaced_by_one_of_the_same_size_and_time_is_refused(tmp_path):
+    write(tmp_path, "a.csv", "b.csv")
+    for name in ("a.csv", "b.csv"):
+        os.utime(tmp_path / name, (5, 5))
+    [offer] = source(tmp_path, "a.csv").offers({}, NOW)
+    with pytest.raises(SourceError, match="still being written"), offer.open():
+        (tmp_path / "b.csv").replace(tmp_path / "a.csv")
+
+
+def test_a_file_that_vanished_fails_alone(tmp_path):
+    write(tmp_path, "a.csv")
+    [offer] = source(tmp_path, "*.csv").offers({}, NOW)
+    (tmp_path / "a.csv").unlink()
+    with pytest.raises(SourceError, match="No such file"), offer.open():
+        pass
+
+
+def test_an_empty_file_is_offered(tmp_path):
+    (tmp_path / "a.csv").touch()
+    [offer] = source(tmp_path, "*.csv").offers({}, NOW)
+    with offer.open() as download:
+        assert download.size == 0
+
+
+def fail_after_removing(path):
+    path.unlink()
+    raise ZeroDivisionError
+
+
+def test_an_error_inside_the_copy_is_not_replaced(tmp_path):
+    write(tmp_path, "a.csv")
+    [offer] = source(tmp_path, "a.csv").offers({}, NOW)
+    with pytest.raises(ZeroDivisionError), offer.open() as download:
+        fail_after_removing(download.path)
+
+
+@pytest.mark.parametrize("path", [[], "", [""], 5, None])
+def test_no_path_is_refused(path):
+    with pytest.raises(ValidationError):
+        source(".", path)
