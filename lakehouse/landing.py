@@ -29,6 +29,7 @@ from lakehouse.records import (
 )
 from lakehouse.site import Site
 from lakehouse.sources import Download, Offer
+from lakehouse.sources.files import origin_of, storable
 from lakehouse.storage import Staged
 
 __all__ = ["land", "land_file", "raw_id"]
@@ -74,17 +75,17 @@ def land_file(site: Site, name: str, path: Path) -> Landed:
     with site.storage.lock("source", name):
         landing = _Landing(site, name, attempts=1)
         with landing.recorded():
-            landing.take(_Given(path))
+            landing.take(_Given(path, origin_of(str(path.absolute()), site.config.project)))
         return landing.result()
 
 
 class _Given(Offer):
     """A file somebody handed over."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, origin: str) -> None:
         self.path = path
-        self.origin = str(path.absolute())
-        self.name = path.name
+        self.origin = origin
+        self.name = storable(path.name)
 
     def open(self) -> AbstractContextManager[Download]:
         try:

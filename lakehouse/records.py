@@ -128,7 +128,7 @@ class Sighting:
     is new by origin, size, time and content, and never by a high-water mark.
 
     Attributes:
-        origin: the address at the source (an absolute path, a URL).
+        origin: the address at the source (a path, a URL).
         size: bytes.
         modified: the source's own mark of change: mtime in nanoseconds, or an HTTP
             ``ETag``/``Last-Modified``; "" when it has none.

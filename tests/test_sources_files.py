@@ -37,8 +37,14 @@ def write(folder, *paths):
 
 def sighting(path, **changes):
     status = path.stat()
-    seen = Sighting("s", str(path), status.st_size, str(status.st_mtime_ns), "0" * 64, NOW)
-    return {str(path): replace(seen, **changes)}
+    seen = Sighting("s", path.name, status.st_size, str(status.st_mtime_ns), "0" * 64, NOW)
+    return {path.name: replace(seen, **changes)}
+
+
+def test_an_origin_moves_with_the_project_but_not_from_outside_it(tmp_path):
+    write(tmp_path, "project/d/a.csv", "outside/b.csv")
+    offers = source(tmp_path / "project", ["d/*.csv", str(tmp_path / "outside/*.csv")]).offers({}, NOW)
+    assert sorted(o.origin for o in offers) == sorted(["d/a.csv", str(tmp_path / "outside/b.csv")])
 
 
 def test_a_glob_gives_its_files_in_the_order_of_their_bytes(tmp_path):

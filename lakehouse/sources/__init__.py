@@ -39,7 +39,7 @@ class Offer(abc.ABC):
     """A file a source has. Opening it may be tried again after a retryable SourceError.
 
     Attributes:
-        origin: its address at the source: an absolute path, a URL.
+        origin: its address at the source: a path (below the project's folder where it can be), a URL.
         name: the file's own name, as it will be stored (never a path).
         settling: seconds until it counts as whole; 0 when it does.
         unchanged: the source itself can tell that the newest sighting still holds (same size and mtime).

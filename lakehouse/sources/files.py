@@ -24,7 +24,7 @@ from lakehouse.records import Sighting, printable
 from lakehouse.sources import Download, Offer, Source
 from lakehouse.sources.units import Duration
 
-__all__ = ["FilesSource", "storable"]
+__all__ = ["FilesSource", "origin_of", "storable"]
 
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -35,6 +35,12 @@ def storable(path: str) -> str:
     A backslash is doubled, a byte that is not UTF-8 becomes a backslash, ``x`` and two hex digits.
     """
     return path.replace("\\", "\\\\").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def origin_of(path: str, folder: Path) -> str:
+    """A file's origin: its path below the project's folder, which may be moved, or else its whole path."""
+    below = os.path.relpath(path, os.path.abspath(folder))
+    return storable(path if below.startswith("..") else below)
 
 
 def _as_list(value: Any) -> Any:
@@ -94,7 +100,7 @@ class FilesSource(Source):
         return any(fnmatch.fnmatchcase(name, glob) or fnmatch.fnmatchcase(below, glob) for glob in self.exclude)
 
     def _offer(self, path: str, problem: str | None, seen: Mapping[str, Sighting], now: datetime) -> Offer | None:
-        origin, name = storable(path), storable(os.path.basename(path))
+        origin, name = origin_of(path, self._folder), storable(os.path.basename(path))
         if problem is not None:
             return _FileOffer(origin, name, path, problem=problem)
         try:

@@ -61,7 +61,7 @@ def safe_name(name: str) -> str:
     shown = "".join(
         c if c.isprintable() and c != "%" else urllib.parse.quote(c, errors="surrogateescape") for c in base
     )
-    if shown.strip(". ") == "" or shown == "manifest.json":
+    if shown.strip(". ") == "" or shown.casefold() == "manifest.json":
         shown = f"raw-{shown.replace('.', '%2E')}"
     stem, dot, ending = shown.rpartition(".")
     while len(shown.encode()) > _LONGEST_NAME:
@@ -110,14 +110,13 @@ class Storage:
         stored = safe_name(name)
         with refused(f"landing '{stored}' of source '{source}'"):
             folder.mkdir(parents=True)
-            target = os.open(folder / stored, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o444)
             try:
-                got, digest = _write(data, target)
-            finally:
-                os.close(target)
-        if size is not None and got != size:
-            shutil.rmtree(folder)
-            raise SourceError(f"'{stored}' was cut short: {got:,} of {size:,} bytes came", retryable=True)
+                got, digest = _bring(data, folder / stored)
+                if size is not None and got != size:
+                    raise SourceError(f"'{stored}' was cut short: {got:,} of {size:,} bytes came", retryable=True)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
         point("land.staged")
         return Staged(folder, stored, digest, got)
 
@@ -201,9 +200,16 @@ class Storage:
         return hold(file, f"{kind} '{name}'", self._clock, wait)
 
 
-def _write(data: Path | Iterator[bytes], target: int) -> tuple[int, str]:
-    if isinstance(data, Path):
-        return durable.copy_and_hash(data, target)
+def _bring(data: Path | Iterator[bytes], path: Path) -> tuple[int, str]:
+    """Write a new, read-only file; its size and SHA-256."""
+    target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o444)
+    try:
+        return durable.copy_and_hash(data, target) if isinstance(data, Path) else _write(data, target)
+    finally:
+        os.close(target)
+
+
+def _write(data: Iterator[bytes], target: int) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
     for chunk in data:
         view = memoryview(chunk)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import hashlib
 import io
 import os
@@ -15,6 +16,8 @@ __all__ = ["copy_and_hash", "hash_file", "sync_file", "sync_folders", "sync_writ
 _STEP = 16 << 20
 _SMALL = 1 << 20
 _FEW = 8  # up to so many files are synced one by one; above, the whole file system at once
+_KERNEL_WILL_NOT = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
+"""What ``copy_file_range`` says between file systems of two kinds, and where it is not there at all."""
 
 
 def sync_file(path: Path) -> None:
@@ -96,18 +99,27 @@ def copy_and_hash(source: Path, target: int) -> tuple[int, str]:
 
 def _copy_small(file: io.FileIO, target: int) -> tuple[int, str]:
     data = file.readall()
-    left = memoryview(data)
-    while left:
-        left = left[os.write(target, left) :]
+    _write_all(target, data)
     return len(data), hashlib.sha256(data).hexdigest()
 
 
 def _copy_step(source: int, target: int) -> int:
     """Copy up to one step from and to the current positions; bytes copied, 0 at the end."""
     if hasattr(os, "copy_file_range"):
-        return os.copy_file_range(source, target, _STEP)
+        try:
+            return os.copy_file_range(source, target, _STEP)
+        except OSError as error:
+            if error.errno not in _KERNEL_WILL_NOT:
+                raise
     data = os.read(source, _STEP)
-    return os.write(target, data) if data else 0
+    _write_all(target, data)
+    return len(data)
+
+
+def _write_all(target: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(target, left) :]
 
 
 def hash_file(path: Path) -> str:

@@ -19,7 +19,12 @@ from lakehouse.metadata import Ledger
 from lakehouse.records import EventType, ExecutionState
 
 PROJECT = Path(__file__).parents[2]
-RUN = "import sys; from lakehouse import Lake; print('ready', flush=True); sys.exit(not Lake('configs').run('nightly').ok)"
+RUN = """
+import sys
+from lakehouse import Lake
+print("ready", flush=True)
+sys.exit(not Lake("configs").run("nightly").ok)
+"""
 DATASETS = (
     "aviation/flights",
     "aviation/weather",

@@ -65,18 +65,19 @@ def test_a_kill_well_into_the_job_costs_nothing(point: str, tmp_path: Path, undi
 def test_random_kills_cost_nothing(round_number: int, tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     chance = random.Random(round_number)
     folder = lay_out(tmp_path / "0")
+    whole = start(lay_out(tmp_path / "timed"))
     began = time.monotonic()
-    assert finish(start(lay_out(tmp_path / "timed"))) == 0
+    assert finish(whole) == 0
     length = time.monotonic() - began
     killed = lakes = 0
     while killed < KILLS // ROUNDS:
         process = start(folder)
-        time.sleep(chance.uniform(0, length / 2))
+        time.sleep(chance.uniform(0, length))
         process.kill()
         status = finish(process)
         killed += status == -signal.SIGKILL
-        if status == 0 or chance.random() < 0.3:
-            assert finish(start(folder)) == 0
+        if status == 0 or chance.random() < 0.2:
+            assert status == 0 or finish(start(folder)) == 0
             assert state(folder) == undisturbed
             lakes += 1
             folder = lay_out(tmp_path / str(lakes))
@@ -87,6 +88,6 @@ def test_random_kills_cost_nothing(round_number: int, tmp_path: Path, undisturbe
 def test_two_runs_at_once_do_the_work_once(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     folder = lay_out(tmp_path)
     both = [start(folder), start(folder)]
-    statuses = sorted((finish(process) for process in both))
+    statuses = sorted(finish(process) for process in both)
     assert statuses[0] == 0
     assert state(folder) == undisturbed
