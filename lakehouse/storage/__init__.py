@@ -111,9 +111,7 @@ class Storage:
         with refused(f"landing '{stored}' of source '{source}'"):
             folder.mkdir(parents=True)
             try:
-                got, digest = _bring(data, folder / stored)
-                if size is not None and got != size:
-                    raise SourceError(f"'{stored}' was cut short: {got:,} of {size:,} bytes came", retryable=True)
+                got, digest = _bring(data, folder / stored, size)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -200,13 +198,16 @@ class Storage:
         return hold(file, f"{kind} '{name}'", self._clock, wait)
 
 
-def _bring(data: Path | Iterator[bytes], path: Path) -> tuple[int, str]:
-    """Write a new, read-only file; its size and SHA-256."""
+def _bring(data: Path | Iterator[bytes], path: Path, size: int | None) -> tuple[int, str]:
+    """Write a new, read-only file of the announced size; its size and SHA-256."""
     target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o444)
     try:
-        return durable.copy_and_hash(data, target) if isinstance(data, Path) else _write(data, target)
+        got, digest = durable.copy_and_hash(data, target) if isinstance(data, Path) else _write(data, target)
     finally:
         os.close(target)
+    if size is not None and got != size:
+        raise SourceError(f"'{path.name}' was cut short: {got:,} of {size:,} bytes came", retryable=True)
+    return got, digest
 
 
 def _write(data: Iterator[bytes], target: int) -> tuple[int, str]:
