@@ -1,0 +1,341 @@
+"""CSV: one fast scan over many files that can tell when it must not be trusted, and a careful reading."""
+
+from __future__ import annotations
+
+import codecs
+from array import array
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import polars as pl
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from lakehouse.errors import NotFoundError
+from lakehouse.formats.broken import BrokenWriter
+from lakehouse.formats.csv_records import LONGEST, Bad, Clean, Grammar, bare, records
+from lakehouse.formats.format import Careful, Count, Format, Located, Prepared, Raw, name_problem
+from lakehouse.formats.placing import INDEX, START, numbered, placed
+from lakehouse.formats.unpacking import MEBIBYTE, blocks, decode, refuse, unpack
+
+__all__ = ["CsvFile", "CsvFormat", "delimiter_hint"]
+
+_ALONE = 32 * MEBIBYTE
+"""Files of this size and above are scanned alone: their lines need not be counted first."""
+_FIRST = "\0first"
+_MARKUP = (b"<!doctype", b"<html", b"<?xml")
+
+
+@dataclass(frozen=True, slots=True)
+class CsvFile(Prepared):
+    """A CSV file made ready.
+
+    Attributes:
+        start: bytes before the first record (byte order mark, skipped lines, header).
+        skip: lines before the first record.
+        lines: lines from there on, each surely one record or a damaged one; None when that is not sure.
+    """
+
+    start: int = 0
+    skip: int = 0
+    lines: int | None = None
+
+
+def delimiter_hint(columns: Sequence[str]) -> str | None:
+    """The delimiter a file seems to have, when its header came out as one column holding another one."""
+    if len(columns) != 1:
+        return None
+    found = {mark: columns[0].count(mark) for mark in (";", "\t", "|", ",")}
+    best = max(found, key=lambda mark: found[mark])
+    return best if found[best] else None
+
+
+def _character(value: object) -> object:
+    return {"\\t": "\t", "tab": "\t"}.get(value, value) if isinstance(value, str) else value
+
+
+def _none(value: object) -> object:
+    return None if value == "none" else value
+
+
+class CsvFormat(Format):
+    """Delimited text."""
+
+    type: Literal["csv"] = "csv"
+    delimiter: Annotated[str, BeforeValidator(_character)] = Field(",", min_length=1, max_length=1)
+    quote: Annotated[str | None, BeforeValidator(_none)] = Field('"', min_length=1, max_length=1)
+    encoding: str = "utf-8"
+    header: bool = True
+    columns: tuple[str, ...] = Field((), description="the columns' names, in place of the header's")
+    comment: str | None = Field(None, min_length=1, description="what a line begins with that is no record")
+    skip: int = Field(0, ge=0, description="lines before the header")
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_a_text_encoding(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except LookupError as error:
+            raise ValueError(f"'{value}' is no text encoding Python knows; try utf-8, latin-1 or utf-16") from error
+        return value
+
+    @field_validator("columns")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if problem := name_problem(value):
+            raise ValueError(problem)
+        return value
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> CsvFormat:
+        for name, mark in (("delimiter", self.delimiter), ("quote", self.quote)):
+            if mark is not None and (not mark.isascii() or mark in "\r\n"):
+                raise ValueError(f"{name}: {mark!r} is not a single ASCII character within a line")
+        if self.delimiter == self.quote:
+            raise ValueError(f"quote: {self.quote!r} is the delimiter already")
+        if self.comment is not None and ("\n" in self.comment or "\r" in self.comment):
+            raise ValueError("comment: must stand within a line")
+        return self
+
+    def _grammar(self, columns: int) -> Grammar:
+        return Grammar(
+            self.delimiter.encode(),
+            None if self.quote is None else self.quote.encode(),
+            None if self.comment is None else self.comment.encode(),
+            columns,
+        )
+
+    def prepare(self, raw: Raw, work: Path) -> CsvFile:
+        """Find the header and where the records begin; count the lines of a small file."""
+        path = decode(raw, unpack(raw, self.compression, work), self.encoding, work)
+        _plainly_no_csv(raw, path)
+        columns, start, skip = self._head(raw, path)
+        file = CsvFile(raw, path, columns, start=start, skip=skip)
+        size = path.stat().st_size
+        if not columns or size == start:
+            return CsvFile(raw, path, columns, 0, start, skip, 0)
+        return file if size >= _ALONE else CsvFile(raw, path, columns, None, start, skip, self._sure_lines(file))
+
+    def _head(self, raw: Raw, path: Path) -> tuple[tuple[str, ...], int, int]:
+        """The columns, and the bytes and lines before the first record."""
+        grammar = self._grammar(0)
+        with path.open("rb") as stream:
+            start = 3 if stream.read(3) == codecs.BOM_UTF8 else 0
+            stream.seek(start)
+            lines = 0
+            while line := stream.readline(LONGEST):
+                blank = not bare(line) or (grammar.comment and line.startswith(grammar.comment))
+                lines += 1
+                if lines <= self.skip or blank:
+                    start += len(line)
+                    continue
+                record = line if line.endswith(b"\n") else line + b"\n"
+                while (match := grammar.lenient.match(record)) is None:
+                    more = stream.readline(LONGEST)
+                    if not more or len(record) > LONGEST or not grammar.unfinished(record, 0):
+                        if not self.header:
+                            match = None
+                            break
+                        raise refuse(
+                            raw, f"its header, line {lines}, has a quote that is not closed rightly", "correct 'quote'"
+                        )
+                    record += more if more.endswith(b"\n") else more + b"\n"
+                names = self._names(raw, lines, grammar, record if match is None else match[0])
+                if self.header:
+                    return names, stream.tell(), record.count(b"\n") + lines - 1
+                return names, start, lines - 1
+        return (), start, lines
+
+    def _names(self, raw: Raw, line: int, grammar: Grammar, record: bytes) -> tuple[str, ...]:
+        written = grammar.fields(record)
+        if not self.header:
+            return self.columns or tuple(f"column_{number}" for number in range(1, len(written) + 1))
+        if self.columns:
+            if len(self.columns) != len(written):
+                what = f"its header, line {line}, has {len(written)} fields, 'columns' names {len(self.columns)}"
+                raise refuse(raw, what, "correct 'columns' or 'delimiter'")
+            return self.columns
+        try:
+            names = tuple(grammar.value(field).decode() for field in written)
+        except UnicodeDecodeError as error:
+            raise refuse(
+                raw, f"its header, line {line}, is not {self.encoding}", "set 'encoding', perhaps latin-1"
+            ) from error
+        if problem := name_problem(names):
+            raise refuse(raw, f"its header, line {line}: {problem}", "give the names as 'columns'")
+        return names
+
+    def _sure_lines(self, file: CsvFile) -> int | None:
+        """The number of lines, when no line end can stand inside a record and no line is a comment."""
+        with file.path.open("rb") as stream:
+            stream.seek(file.start)
+            data = stream.read()
+        grammar = self._grammar(len(file.columns))
+        if grammar.comment and (data.startswith(grammar.comment) or b"\n" + grammar.comment in data):
+            return None
+        if grammar.quote and grammar.quote in data:
+            marks = data.translate(None, _others(grammar.quote)).replace(grammar.quote * 2, b"")
+            if grammar.quote in marks:
+                return None
+        return data.count(b"\n") + (not data.endswith(b"\n"))
+
+    def _together(self, file: Prepared) -> Hashable:
+        file = cast("CsvFile", file)
+        return file.columns, file.skip, file.raw.sha256 if file.lines is None else ""
+
+    def scan(self, files: Sequence[Prepared]) -> pl.LazyFrame:
+        """As `Format.scan`; fastest over the files of one of `groups`."""
+        groups = self.groups(files)
+        scans = [self._scan([cast("CsvFile", file) for file in group]) for group in groups]
+        return scans[0] if len(scans) == 1 else pl.concat(scans)
+
+    def _scan(self, files: Sequence[CsvFile]) -> pl.LazyFrame:
+        columns = files[0].columns
+        frame = self._lines([file.path for file in files], columns, files[0].skip)
+        frame = numbered(frame, [file.raw for file in files], [file.lines or 0 for file in files])
+        return frame.select(*columns, "_raw", "_row", _suspect=pl.col(columns[-1]).is_null())
+
+    def _lines(self, paths: Sequence[Path], columns: Sequence[str], skip: int) -> pl.LazyFrame:
+        return pl.scan_csv(
+            list(paths),
+            has_header=False,
+            schema=dict.fromkeys(columns, pl.String()),
+            skip_lines=skip,
+            separator=self.delimiter,
+            quote_char=self.quote,
+            comment_prefix=self.comment,
+            infer_schema=False,
+            row_index_name=INDEX,
+            glob=False,
+        )
+
+    def doubtful(self, files: Sequence[Prepared], counts: Mapping[str, Count]) -> Sequence[Prepared]:
+        """Those files not proven whole: see `_proven`."""
+        doubted: list[Prepared] = []
+        for group in self.groups(files):
+            members = [cast("CsvFile", file) for file in group]
+            found = [counts.get(file.raw.sha256, Count(0, 0)) for file in members]
+            if any(file.lines not in (None, count.rows) for file, count in zip(members, found, strict=True)):
+                doubted += members  # a wrong count shifts the records of all later files
+                continue
+            unsure = [
+                file for file, count in zip(members, found, strict=True) if count.suspects or self._delicate(file)
+            ]
+            if unsure:
+                proven = self._proven(unsure)
+                doubted += [file for file in unsure if proven.get(file.raw.sha256) != counts[file.raw.sha256].rows]
+        return doubted
+
+    def _delicate(self, file: CsvFile) -> bool:
+        """Whether polars may have read the file wrongly without an error.
+
+        It drops quotes that stand wrong, an empty last field too many, and a field that is a carriage return.
+        """
+        if not file.path.stat().st_size:
+            return False
+        quote = (self.quote or "").encode()
+        with file.path.open("rb") as stream:
+            stream.seek(-1, 2)
+            if stream.read(1) != b"\n":
+                return True
+            stream.seek(file.start)
+            return any(
+                (quote and quote in block) or block.count(b"\r") != block.count(b"\r\n") for block in blocks(stream)
+            )
+
+    def _proven(self, files: Sequence[CsvFile]) -> dict[str, int]:
+        """The number of lines of each file of which every line by itself is one whole record."""
+        lines = pl.scan_lines([file.path for file in files], row_index_name=INDEX, glob=False)
+        starts = list(accumulate((file.skip + (file.lines or 0) for file in files[:-1]), initial=0))
+        bodies = [start + file.skip for start, file in zip(starts, files, strict=True)]
+        stretches = placed(lines, {"_body": bodies, "_raw": [file.raw.sha256 for file in files]}, starts)
+        body = stretches.filter(pl.col(INDEX) >= pl.col("_body"))
+        if self.comment is not None:
+            body = body.filter(~pl.col("line").str.starts_with(self.comment))
+        whole = pl.col("line").str.contains(self._whole_line(len(files[0].columns)))
+        query = body.group_by("_raw").agg(pl.len(), whole=(whole & (pl.col("line") != "")).sum())
+        try:
+            found = query.collect(engine="streaming")
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            if len(files) == 1:
+                return {}
+            return {sha256: rows for file in files for sha256, rows in self._proven([file]).items()}
+        return {sha256: rows for sha256, rows, whole_rows in found.rows() if rows == whole_rows}
+
+    def _whole_line(self, columns: int) -> str:
+        """The regular expression of a line that is a whole record; it runs at about 1 GB/s."""
+        delimiter = f"\\x{ord(self.delimiter):02x}"
+        quote = None if self.quote is None else f"\\x{ord(self.quote):02x}"
+        field = (
+            f"[^{delimiter}\\r]*"
+            if quote is None
+            else (f"(?:{quote}[^{quote}]*(?:{quote}{quote}[^{quote}]*)*{quote}|[^{quote}{delimiter}\\r]*)")
+        )
+        return f"^{field}(?:{delimiter}{field}){{{columns - 1}}}$"
+
+    def careful(self, file: Prepared, work: Path) -> Careful:
+        """Copy the whole records into ``work`` for the fast scan, and set the broken ones apart."""
+        file = cast("CsvFile", file)
+        whole = work / f"{file.raw.sha256}.whole"
+        row = written = 0
+        starts, numbers = array("q", [0]), array("q", [1])
+        with whole.open("wb") as copy, BrokenWriter(file.raw.sha256, work) as broken, file.path.open("rb") as stream:
+            stream.seek(file.start)
+            for item in records(stream, self._grammar(len(file.columns)), file.raw.name):
+                if isinstance(item, Clean):
+                    copy.write(item.data)
+                    row += item.rows
+                    written += item.rows
+                    continue
+                row += 1
+                broken.broken(row, item.data, item.reason)
+                if starts[-1] == written:
+                    numbers[-1] = row + 1
+                else:
+                    starts.append(written)
+                    numbers.append(row + 1)
+        frame = placed(self._lines([whole], file.columns, 0), {_FIRST: numbers}, starts)
+        frame = frame.with_columns(
+            _raw=pl.lit(file.raw.sha256), _row=pl.col(INDEX).cast(pl.Int64) - pl.col(START) + pl.col(_FIRST)
+        )
+        return Careful(frame.select(*file.columns, "_raw", "_row"), broken.frame())
+
+    def locate(self, raw: Raw, row: int, work: Path) -> Located:
+        """Stream to the record."""
+        file = self.prepare(raw, work)
+        seen = 0
+        if file.columns and row > 0:
+            grammar = self._grammar(len(file.columns))
+            with file.path.open("rb") as stream:
+                stream.seek(file.start)
+                for item in records(stream, grammar, raw.name):
+                    rows = item.rows if isinstance(item, Clean) else 1
+                    if seen + rows >= row:
+                        line, data = (
+                            (item.line, item.data) if isinstance(item, Bad) else item.record(grammar, row - seen)
+                        )
+                        return Located(file.skip + line + 1, data.decode("utf-8", "backslashreplace"))
+                    seen += rows
+        raise NotFoundError(f"{raw.name}: there is no record {row}; it has {seen}")
+
+
+@cache
+def _others(quote: bytes) -> bytes:
+    return bytes(byte for byte in range(256) if byte not in (quote[0], 10))
+
+
+def _plainly_no_csv(raw: Raw, path: Path) -> None:
+    with path.open("rb") as stream:
+        head = stream.read(64 * 1024)
+    if b"\0" in head:
+        hint = (
+            "set 'encoding', perhaps utf-16"
+            if head.count(b"\0") > len(head) // 4
+            else "correct its source or its format"
+        )
+        raise refuse(raw, "binary data (NUL bytes), not CSV", hint)
+    if head[:1024].removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(_MARKUP):
+        raise refuse(raw, "an HTML or XML page, not CSV", "look at what the source answers")
