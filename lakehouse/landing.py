@@ -115,6 +115,7 @@ class _Landing:
         self.started = time.monotonic()
         self.counts = Landed(source=name, execution=0)
         self.arrived: list[_Arrival] = []
+        self.waiting = 0  # bytes of what arrived
         self._settle()
         self.seen = site.ledger.sightings(name)
 
@@ -156,8 +157,9 @@ class _Landing:
             self._count(unchanged=1)
             return
         self.arrived.append(arrival)
+        self.waiting += arrival.staged.size
         self.site.report(Progress("land", self.name, self.counts.files, None, "files"))
-        if len(self.arrived) >= _BATCH_FILES or sum(a.staged.size for a in self.arrived) >= _BATCH_BYTES:
+        if len(self.arrived) >= _BATCH_FILES or self.waiting >= _BATCH_BYTES:
             self.publish()
 
     def _begin(self) -> None:
@@ -168,15 +170,25 @@ class _Landing:
 
     def _fetch(self, offer: Offer) -> _Arrival | None:
         """The offered bytes, staged; tried again while the source says that may help."""
+        try:
+            return self._try(offer)
+        except SourceError as error:
+            failed = error
         for attempt in stamina.retry_context(on=_retryable, attempts=self.attempts, timeout=None, wait_max=30.0):
-            with attempt, offer.open() as download:
-                if download is None:
-                    return None
-                data = download.path or download.chunks
-                assert data is not None, "a download has a path or chunks"  # noqa: S101  # a source's own bug
-                staged = self.site.storage.stage(self.name, offer.name, data, download.size)
-                return _Arrival(offer.origin, download.modified, staged)
+            with attempt:
+                if attempt.num == 1:
+                    raise failed  # that try was made above: setting up the retries costs more than a small file
+                return self._try(offer)
         raise AssertionError("the last attempt returns or raises")
+
+    def _try(self, offer: Offer) -> _Arrival | None:
+        with offer.open() as download:
+            if download is None:
+                return None
+            data = download.path or download.chunks
+            assert data is not None, "a download has a path or chunks"  # noqa: S101  # a source's own bug
+            staged = self.site.storage.stage(self.name, offer.name, data, download.size)
+            return _Arrival(offer.origin, download.modified, staged)
 
     def publish(self) -> None:
         """Put what arrived in its place and record it: first the files, then the ledger."""
@@ -228,6 +240,7 @@ class _Landing:
         point("land.recorded")
         self.seen.update({s.origin: s for s in sightings})
         self.arrived = []
+        self.waiting = 0
 
     def _tell(self) -> None:
         """Count what arrived as new, changed, seen again or the same under another name."""

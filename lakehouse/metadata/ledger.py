@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Self
 
-from lakehouse.metadata import reading
+from lakehouse.metadata import reading, tables
 from lakehouse.metadata.database import Database
 from lakehouse.metadata.writing import Link, Put, PutResult
 from lakehouse.records import (
@@ -56,6 +56,12 @@ class Ledger:
     def close(self) -> None:
         """Let go of the database. Closing twice is fine; any other use afterwards is a MetadataError."""
         self._database.close()
+
+    def damage(self) -> list[str]:
+        """What the database finds wrong with its own file; nothing when it is whole."""
+        with self._database.reading() as connection:
+            found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(10)")]
+        return [] if found == ["ok"] else found
 
     def put_execution(
         self,
@@ -141,15 +147,20 @@ class Ledger:
                 connection, type=type, names=names, execution_id=execution_id, artifact_id=artifact_id
             )
 
+    def get_contexts_of(self, execution_ids: Collection[int]) -> dict[int, list[Context]]:
+        """What each of these executions belongs to, in a few queries however many they are."""
+        with self._database.reading() as connection:
+            return reading.related(connection, tables.association, execution_ids, "execution_id", "context_id")
+
     def get_parent_contexts(self, ids: Collection[int]) -> dict[int, list[Context]]:
         """The parents of each of these contexts; an empty list for one without."""
         with self._database.reading() as connection:
-            return reading.related(connection, ids, "context_id", "parent_context_id")
+            return reading.related(connection, tables.parent_context, ids, "context_id", "parent_context_id")
 
     def get_child_contexts(self, ids: Collection[int]) -> dict[int, list[Context]]:
         """The children of each of these contexts; an empty list for one without."""
         with self._database.reading() as connection:
-            return reading.related(connection, ids, "parent_context_id", "context_id")
+            return reading.related(connection, tables.parent_context, ids, "parent_context_id", "context_id")
 
     def get_events(
         self,

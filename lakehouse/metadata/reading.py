@@ -211,9 +211,10 @@ def contexts(  # noqa: PLR0913  # as above
     ]
 
 
-def related(connection: Connection, ids: Collection[int], given: str, wanted: str) -> dict[int, list[Context]]:
-    """The contexts across the parent links of each given one; ``given`` and ``wanted`` are the link's columns."""
-    links = tables.parent_context
+def related(
+    connection: Connection, links: Table, ids: Collection[int], given: str, wanted: str
+) -> dict[int, list[Context]]:
+    """The contexts that each given record is linked to; ``given`` and ``wanted`` are the link's columns."""
     query = select(links.c[given], links.c[wanted])
     pairs = sorted((int(one), int(other)) for one, other in matching(connection, query, (links.c[given], ids)))
     known = {context.id: context for context in contexts(connection, ids={other for _, other in pairs})}

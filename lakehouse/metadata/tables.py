@@ -116,7 +116,6 @@ def _properties(owner: str) -> Table:
             table.c.is_custom_property,
             value,
             sqlite_where=value.is_not(None),
-            postgresql_where=value.is_not(None),
         )
     return table
 

@@ -57,7 +57,8 @@ def refused(what: str) -> Iterator[None]:
 
 def safe_name(name: str) -> str:
     """A file name as it is stored: never a path, printable, at most 200 bytes, its ending kept."""
-    base = name.replace("\\", "/").rpartition("/")[2]
+    base = name.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape")
+    base = base.replace("\\", "/").rpartition("/")[2]
     shown = "".join(
         c if c.isprintable() and c != "%" else urllib.parse.quote(c, errors="surrogateescape") for c in base
     )
@@ -109,7 +110,7 @@ class Storage:
         folder = self.path(f"{_INCOMING}/{source}/{uuid.uuid4().hex}")
         stored = safe_name(name)
         with refused(f"landing '{stored}' of source '{source}'"):
-            folder.mkdir(parents=True)
+            _make_folder(folder)
             try:
                 got, digest = _bring(data, folder / stored, size)
             except BaseException:
@@ -133,20 +134,20 @@ class Storage:
         """
         with refused(f"landing in source '{source}'"):
             for file, manifest in staged:
-                text = json.dumps(manifest, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace")
+                text = json.dumps(manifest, ensure_ascii=False).encode("utf-8", "backslashreplace")
                 _write_new(file.folder / "manifest.json", text)
             sync_written([p for f, _ in staged for p in (f.folder / f.name, f.folder / "manifest.json")], self.root)
             point("land.synced")
-            uris, parents = [], set()
+            zone = self.path(f"raw/{source}")
+            shards = {file.sha256[:2]: zone / file.sha256[:2] for file, _ in staged}
+            for shard in shards.values():
+                shard.mkdir(parents=True, exist_ok=True)
+            uris = []
             for file, _ in staged:
-                target = self.path(f"raw/{source}/{file.sha256[:2]}/{file.sha256}")
-                if target.parent not in parents:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    parents |= {target.parent, target.parent.parent}
-                name = _rename_new(file, target)
+                name = _rename_new(file, shards[file.sha256[:2]] / file.sha256)
                 uris.append(f"raw/{source}/{file.sha256[:2]}/{file.sha256}/{name}")
                 point("land.renamed")
-            sync_folders(parents, self.root)
+            sync_folders([zone, *shards.values()], self.root)
         return uris
 
     def discard_incoming(self, source: str) -> int:
@@ -196,6 +197,14 @@ class Storage:
         with refused(f"locking {kind} '{name}'"):
             file.parent.mkdir(parents=True, exist_ok=True)
         return hold(file, f"{kind} '{name}'", self._clock, wait)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder whose parent is there but for the first time: half the cost of looking first."""
+    try:
+        folder.mkdir()
+    except FileNotFoundError:
+        folder.mkdir(parents=True)
 
 
 def _bring(data: Path | Iterator[bytes], path: Path, size: int | None) -> tuple[int, str]:

@@ -1,33 +1,48 @@
 """Delta tables that only grow: parts are sealed on disk first, then made visible by one commit.
 
 The only module that knows deltalake. A table's folder holds sealed parts, named
-``<execution>-<number>-<sha256>.parquet``, and the log; every commit is guarded by an application
-transaction, so that a commit tried twice, or by two processes, happens once.
+``<execution>-<number>-<sha256>.parquet`` (in folders ``column=value`` where it is partitioned), and
+the log; every commit is guarded by an application transaction, so that a commit tried twice, or by
+two processes, happens once.
 """
 
 from __future__ import annotations
 
-import atexit
-import functools
 import json
-import shutil
-import tempfile
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from lakehouse.errors import CommitError, IntegrityError, SchemaError, StorageError
-from lakehouse.storage import hash_file, sync_file, sync_folders
+from lakehouse.errors import CommitError, SchemaError, StorageError
+from lakehouse.storage import sync_file, sync_folders
+from lakehouse.tables.auditing import Fault, count, faults, is_table, strays
 from lakehouse.tables.parts import Part, seal
 
-__all__ = ["Commit", "Layout", "Part", "append", "faults", "layout", "orphans", "scan", "schema_of", "seal", "version"]
+__all__ = [
+    "Commit",
+    "Fault",
+    "Layout",
+    "Part",
+    "append",
+    "count",
+    "faults",
+    "is_table",
+    "layout",
+    "orphans",
+    "scan",
+    "schema_of",
+    "seal",
+    "strays",
+    "version",
+]
 
 _APP = "lakehouse"
 _FOREVER = "interval 36500 days"
@@ -68,7 +83,8 @@ class Commit:
     def from_json(cls, text: str) -> Commit:
         """Read back what `to_json` wrote."""
         values = json.loads(text)
-        return cls(**{**values, "parts": tuple(Part(**p) for p in values["parts"])})
+        parts = tuple(Part(**part) for part in values["parts"])
+        return cls(**{**values, "parts": parts, "partition_by": tuple(values["partition_by"])})
 
     def to_json(self) -> str:
         """The commit as text, for the ledger to keep until it is made."""
@@ -78,6 +94,21 @@ class Commit:
 def schema_of(dtypes: Mapping[str, pl.DataType]) -> str:
     """Columns and dtypes as Delta's schema JSON."""
     return Schema.from_arrow(pl.DataFrame(schema=dict(dtypes)).to_arrow().schema).to_json()
+
+
+class _Plain(DeltaTable):
+    """A table whose local paths stand as they are: Delta gives percent codes, which polars does not take back."""
+
+    def file_uris(self, *filters: Any, **options: Any) -> list[str]:
+        """The parts' paths. Only the table's own folder is in percent codes, a part's path below it is not."""
+        coded = super().table_uri.removeprefix("file://")
+        plain = urllib.parse.unquote(coded)
+        return [plain + uri.removeprefix(coded) for uri in super().file_uris(*filters, **options)]
+
+    @property
+    def table_uri(self) -> str:
+        """The table's folder."""
+        return urllib.parse.unquote(super().table_uri)
 
 
 @contextmanager
@@ -127,9 +158,8 @@ def scan(table: Path, version: int | None = None) -> pl.LazyFrame:
     Raises:
         StorageError: there is no such table or version.
     """
-    plain = _reachable(table)
     with _translated(table):
-        return pl.scan_delta(DeltaTable(plain, version=version))
+        return pl.scan_delta(_Plain(table, version=version))
 
 
 def append(table: Path, commit: Commit) -> int:
@@ -174,6 +204,8 @@ def _append_once(table: Path, commit: Commit) -> int | None:
     ]
     opened = _open(table)
     if opened is None:
+        # A retry would put a lost race for version 0 into version 1, past the transaction's number.
+        properties.max_commit_retries = 0
         table.mkdir(parents=True, exist_ok=True)
         create_table_with_add_actions(
             str(table),
@@ -210,9 +242,14 @@ def _number(opened: DeltaTable) -> int:
 
 def _version_of(table: Path, commit: Commit) -> int | None:
     """The version this very commit made, looked for from the newest backwards; None when it made none."""
-    note = commit.note.items()
-    entries = DeltaTable(table).history(_RECENT)
-    return next((int(entry["version"]) for entry in entries if note <= entry.items()), None)
+    newest = DeltaTable(table).version()
+    # Not by Delta's own history, which is empty where the path holds a '#' or '?'.
+    for number in range(newest, max(newest - _RECENT, -1), -1):
+        with (table / "_delta_log" / f"{number:020}.json").open(encoding="utf-8") as entry:
+            info = json.loads(entry.readline()).get("commitInfo", {})
+        if commit.note.items() <= info.items():
+            return number
+    return None
 
 
 def _made_before(table: Path, commit: Commit) -> int:
@@ -251,60 +288,4 @@ def _sync_log(table: Path) -> None:
 
 def orphans(table: Path, execution: int) -> list[Path]:
     """Sealed parts of an execution, to be removed when it never committed."""
-    return sorted(table.glob(f"{execution}-*.parquet")) if table.is_dir() else []
-
-
-def faults(table: Path) -> Iterator[str]:
-    """Everything that breaks a table's promise to only grow and stay whole, one sentence each.
-
-    Every version's log entry is read, and every part hashed again.
-    """
-    opened = _open(table)
-    if opened is None:
-        return
-    if opened.metadata().configuration.get("delta.appendOnly") != "true":
-        yield f"{table}: delta.appendOnly was switched off"
-    last = opened.version()
-    for number in range(last + 1):
-        entry = table / "_delta_log" / f"{number:020}.json"
-        if not entry.is_file():
-            yield f"{table}: the log entry of version {number} is gone"
-            continue
-        yield from _entry_faults(table, number, entry)
-
-
-def _entry_faults(table: Path, number: int, entry: Path) -> Iterator[str]:
-    for line in entry.read_text("utf-8").splitlines():
-        action = json.loads(line)
-        if "remove" in action:
-            yield f"{table}: version {number} removes {action['remove']['path']}"
-        if "add" in action:
-            try:
-                _whole(table / action["add"]["path"])
-            except IntegrityError as error:
-                yield f"{table}: version {number}: {error}"
-
-
-def _whole(part: Path) -> None:
-    if not part.is_file():
-        raise IntegrityError(f"{part.name} is gone")
-    if hash_file(part) != part.stem.rpartition("-")[2]:
-        raise IntegrityError(f"{part.name} no longer matches its hash")
-
-
-def _reachable(table: Path) -> Path:
-    """The table under a path polars can read: it takes blanks and non-ASCII for percent codes."""
-    text = str(table)
-    if text.isascii() and not set(text) & set(' %#?[]*"<>|\\^`{}'):
-        return table
-    return _alias(table.parents[2]) / table.relative_to(table.parents[2])
-
-
-@functools.cache
-def _alias(folder: Path) -> Path:
-    """A plain-named symbolic link to a folder, for as long as the process lives."""
-    links = Path(tempfile.mkdtemp(prefix="lakehouse-"))
-    atexit.register(shutil.rmtree, links, ignore_errors=True)
-    link = links / "lake"
-    link.symlink_to(folder, target_is_directory=True)
-    return link
+    return sorted(table.rglob(f"{execution}-*.parquet")) if table.is_dir() else []

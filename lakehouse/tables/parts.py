@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import urllib.parse
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,10 +16,11 @@ import pyarrow.parquet as pq
 
 from lakehouse.storage import hash_file, refused, sync_file
 
-__all__ = ["Part", "seal"]
+__all__ = ["Part", "seal", "statistics"]
 
 _COLUMNS = 64  # with statistics in the log; a commit of thousands of parts stays small
 _LONGEST = 32  # characters of a string bound, Delta's own habit
+_HIGHEST = "\U0010ffff"  # no character sorts after it
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -27,7 +29,8 @@ class Part:
     """A sealed Parquet file of a table.
 
     Attributes:
-        path: its name in the table's folder, ``<execution>-<number>-<sha256>.parquet``.
+        path: below the table's folder: ``<execution>-<number>-<sha256>.parquet``, in folders
+            ``column=value`` when partitioned, because polars takes partition values from there.
         size: bytes.
         modified: milliseconds since 1970.
         stats: Delta's statistics as JSON: rows, bounds and nulls a column, for skipping.
@@ -46,7 +49,7 @@ def seal(file: Path, table: Path, name: str, private: Collection[str] = ()) -> P
     """Hash and sync a finished Parquet file and move it into a table's folder.
 
     Args:
-        file: the file; folders ``column=value`` above it give its partition.
+        file: the file; the folders ``column=value`` right above it give its partition.
         table: the table's folder, made where it is missing.
         name: what the part's name starts with: ``<execution>-<number>``.
         private: columns whose bounds must not stand in the log.
@@ -59,26 +62,35 @@ def seal(file: Path, table: Path, name: str, private: Collection[str] = ()) -> P
         digest = hash_file(file)
         sync_file(file)
         info = file.stat()
-        table.mkdir(parents=True, exist_ok=True)
-        target = table / f"{name}-{digest}.parquet"
+        folders = _partition_folders(file)
+        target = table.joinpath(*folders, f"{name}-{digest}.parquet")
+        target.parent.mkdir(parents=True, exist_ok=True)
         file.rename(target)
+        for folder in [*target.parents][: len(folders)]:
+            sync_file(folder)
     return Part(
-        path=target.name,
+        path=target.relative_to(table).as_posix(),
         size=info.st_size,
         rows=metadata.num_rows,
         modified=info.st_mtime_ns // 1_000_000,
-        stats=json.dumps(_statistics(metadata, private)),
-        partition=_partition(file),
+        # Not as ASCII: Delta's reader takes the escapes of a character beyond 16 bits for another character.
+        stats=json.dumps(statistics(metadata, private), ensure_ascii=False),
+        partition=_partition(folders),
     )
 
 
-def _partition(file: Path) -> dict[str, str | None]:
-    pairs = [folder.name.partition("=") for folder in file.parents if "=" in folder.name]
-    values = {key: urllib.parse.unquote(value) for key, _, value in reversed(pairs)}
+def _partition_folders(file: Path) -> list[str]:
+    names = itertools.takewhile(lambda name: "=" in name, (folder.name for folder in file.parents))
+    return [*names][::-1]
+
+
+def _partition(folders: Sequence[str]) -> dict[str, str | None]:
+    pairs = [folder.partition("=") for folder in folders]
+    values = {key: urllib.parse.unquote(value) for key, _, value in pairs}
     return {key: None if value == _NULL_PARTITION else value for key, value in values.items()}
 
 
-def _statistics(metadata: pq.FileMetaData, private: Collection[str]) -> dict[str, Any]:
+def statistics(metadata: pq.FileMetaData, private: Collection[str]) -> dict[str, Any]:
     """Rows, bounds and nulls over all row groups, in the form of Delta's protocol."""
     low: dict[str, Any] = {}
     high: dict[str, Any] = {}
@@ -89,7 +101,10 @@ def _statistics(metadata: pq.FileMetaData, private: Collection[str]) -> dict[str
         if "." in name or name in private or not groups or any(g is None or not g.has_null_count for g in groups):
             continue
         nulls[name] = sum(g.null_count for g in groups)
-        bounds = [(g.min, g.max) for g in groups if g.has_min_max]
+        try:
+            bounds = [(g.min, g.max) for g in groups if g.has_min_max]
+        except (OverflowError, ValueError):
+            continue  # a moment beyond Python's years
         empty = sum(1 for i, g in enumerate(groups) if g.null_count == metadata.row_group(i).num_rows)
         if not bounds or len(bounds) + empty < len(groups):
             continue
@@ -121,12 +136,13 @@ def _upper(value: Any) -> Any:
     """As `_lower`, rounded up."""
     match value:
         case str() if len(value) > _LONGEST:
-            return value[:_LONGEST] + "\U0010ffff"
+            return None if value[_LONGEST] == _HIGHEST else value[:_LONGEST] + _HIGHEST
         case datetime() if value.microsecond % 1000:
-            return _moment(value + timedelta(milliseconds=1))
+            last = value > datetime.max.replace(tzinfo=UTC) - timedelta(milliseconds=1)
+            return None if last else _moment(value + timedelta(milliseconds=1))
     return _lower(value)
 
 
 def _moment(value: datetime) -> str:
     """Milliseconds, as Delta keeps them."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03}Z"
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -73,7 +73,7 @@ def _from_text(text: pl.Expr, feature: Feature) -> pl.Expr:
             true, false = text.is_in(list(feature.true_values)), text.is_in(list(feature.false_values))
             return pl.when(true).then(pl.lit(value=True)).when(false).then(pl.lit(value=False))
         case FeatureType.DATE:
-            return text.str.to_date(feature.format or _ISO_DATE, strict=False)
+            return text.str.to_date(feature.format or _ISO_DATE, strict=False, cache=False)
         case FeatureType.DATETIME:
             return _datetime(text, feature)
         case FeatureType.BINARY:

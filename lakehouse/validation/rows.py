@@ -30,6 +30,7 @@ QUARANTINE: dict[str, pl.DataType] = {
 record's text where it could not be split into fields, and its provenance."""
 
 _BIG = 2**63 - 1
+_FEW = 8  # texts up to which comparing with each is faster than looking up in a set
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def check(
     ]
     rejected = checked.filter(~pl.col("_ok")).select(
         reasons=_reasons([*reread, *rules]),
-        fields=pl.struct(pl.col(TEXT + c).cast(pl.String, strict=False).alias(c) for c in dtypes).struct.json_encode(),
+        fields=pl.struct(_shown(TEXT + c, dtype).alias(c) for c, dtype in dtypes.items()).struct.json_encode(),
         text=pl.lit(None, pl.String),
         _raw="_raw",
         _row="_row",
@@ -126,11 +127,23 @@ def check(
     return checked, valid, rejected
 
 
+def _shown(column: str, dtype: pl.DataType) -> pl.Expr:
+    """A value as the JSON of a quarantined row can hold it."""
+    value = pl.col(column)
+    if dtype.is_nested():
+        return value
+    if isinstance(dtype, pl.Duration):
+        return value.dt.to_string("iso")
+    return value.bin.encode("base64") if dtype == pl.Binary else value.cast(pl.String, strict=False)
+
+
 def _none(rules: Sequence[_Rule]) -> pl.Expr:
     return pl.all_horizontal(~r.broken for r in rules) if rules else pl.lit(value=True)
 
 
 def _reasons(rules: Sequence[_Rule]) -> pl.Expr:
+    if not rules:  # nothing can be wrong with optional texts
+        return pl.lit([], pl.List(pl.String))
     return pl.concat_list(pl.when(r.broken).then(pl.lit(r.reason)) for r in rules).list.drop_nulls()
 
 
@@ -225,7 +238,9 @@ def _outside(value: pl.Expr, feature: Feature, domain: Domain) -> list[tuple[str
     found = []
     if domain.values is not None:
         allowed = pl.Series([literal(v, feature) for v in domain.values], dtype=feature.dtype)
-        found.append(("not in its domain", ~value.is_in(allowed.implode())))
+        few = len(allowed) <= _FEW and feature.type is FeatureType.STRING
+        inside = pl.any_horizontal(value == v for v in allowed) if few else value.is_in(allowed.implode())
+        found.append(("not in its domain", ~inside))
     if domain.min is not None:
         bound = pl.lit(literal(domain.min, feature), feature.dtype)
         found.append((f"below {domain.min}", value < bound))
