@@ -67,6 +67,7 @@ class Secrets:
         if len(value) >= _SHORTEST:
             self._values |= {
                 value,
+                quote(value),
                 quote(value, safe=""),
                 quote_plus(value),
                 json.dumps(value)[1:-1],

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["MAX_BYTES", "Document", "YamlError", "parse", "read"]
+__all__ = ["MAX_BYTES", "Document", "YamlError", "parse", "quoted", "read"]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -107,6 +107,11 @@ def parse(text: str, *, allow_empty: bool = False) -> Document:
         raise YamlError(_explained(text, error, line), line) from None
     except yaml.YAMLError as error:
         raise YamlError(f"not YAML: {str(error).splitlines()[0]}") from None
+
+
+def quoted(text: str) -> str:
+    """A text as a double-quoted YAML scalar, which every YAML reader takes for that very text."""
+    return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=float("inf")).rstrip("\n")
 
 
 def _code(error: yaml.reader.ReaderError) -> int:
