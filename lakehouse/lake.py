@@ -10,8 +10,10 @@ from typing import Any, Self
 
 import polars as pl
 
+from lakehouse import catalog, curation, environment, integrity, landing, lineage, retrieval, running, scaffold
 from lakehouse import config as configuration
-from lakehouse import curation, environment, landing, retrieval, running
+from lakehouse.integrity import Problem
+from lakehouse.lineage import Lineage
 from lakehouse.metadata import Ledger
 from lakehouse.records import Clock, Curated, Landed, Ran, Report, Trace, Version, silent, utc_now
 from lakehouse.site import Site
@@ -47,6 +49,20 @@ class Lake:
         ledger = Ledger(self.config.metadata.get_secret_value(), clock)
         captured = environment.capture(self.config.project)
         self._site = Site(self.config, storage, ledger, clock, captured, report=report)
+
+    @staticmethod
+    def init(folder: str | Path = ".", *, from_: str | Path | None = None) -> scaffold.Scaffolded:
+        """Write a new lake's configuration into a folder: a small starting set, or one for the user's own files.
+
+        Args:
+            folder: the project's folder; made where there is none.
+            from_: a file or folder to write sources, datasets and schemas for.
+
+        Raises:
+            ConfigError: files would be overwritten, or ``from_`` holds nothing readable; nothing was written.
+            StorageError: the disk refused.
+        """
+        return scaffold.init(Path(folder), None if from_ is None else Path(from_))
 
     def __enter__(self) -> Self:
         return self
@@ -125,3 +141,35 @@ class Lake:
             row: a row of `read` or `quarantine` as a dict.
         """
         return retrieval.trace(self._site, dataset, row)
+
+    def lineage(self, what: str | int) -> Lineage:
+        """What something came of and what came of it: ``print`` it, or take its ``upstream()``.
+
+        Args:
+            what: ``aviation/flights``, ``aviation/flights@12``, ``execution:17``, or a raw file's
+                sha256 or its beginning.
+
+        Raises:
+            NotFoundError: there is no such thing, or several that are meant; lists them.
+        """
+        return lineage.lineage(self._site, what)
+
+    def check(self) -> tuple[Problem, ...]:
+        """Prove that the lake is whole by reading all of it again; every problem found."""
+        return tuple(integrity.check(self._site))
+
+    def list(self) -> catalog.Listing:
+        """Every source, dataset and job at a glance."""
+        return catalog.listing(self._site)
+
+    def show(self, name: str, kind: str | None = None) -> catalog.Detail:
+        """One source, dataset or job in full.
+
+        Args:
+            name: of the source, dataset or job.
+            kind: ``source``, ``dataset`` or ``job``, where the name alone could be two of them.
+
+        Raises:
+            NotFoundError: nothing has that name.
+        """
+        return catalog.show(self._site, name, kind)

@@ -229,7 +229,8 @@ class Ran:
     @property
     def ok(self) -> bool:
         """No error, no file refused, nothing that the outside world failed to give."""
-        return not self.errors and not any(c.refused for c in self.curated) and not any(s.failed for s in self.landed)
+        last = {step.source: step for step in self.landed}.values()  # of a source that was tried again
+        return not self.errors and not any(c.refused for c in self.curated) and not any(s.failed for s in last)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,258 @@
+"""The commands that only look: list, show, read, history, lineage, trace, quarantine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lakehouse.cli import output, rows
+from lakehouse.cli.session import Session, Verb
+from lakehouse.errors import NotFoundError
+from lakehouse.records import printable
+
+if TYPE_CHECKING:
+    from lakehouse.catalog import Detail, Failure
+    from lakehouse.lake import Lake
+
+__all__ = ["COMMANDS"]
+
+_KINDS = click.Choice(["source", "dataset", "job"])
+_SHOWN = 20
+
+
+@click.command("list", cls=Verb)
+@click.pass_obj
+def list_(session: Session) -> None:
+    """List the lake's sources, datasets and jobs."""
+    with session.lake() as lake:
+        found = lake.list()
+    if session.as_json:
+        output.tell(found)
+        return
+    output.table(
+        ["dataset", "version", "rows", "committed", "source", "description"],
+        [
+            (d.name, d.version, f"{d.rows:,}", output.moment(d.committed_at), d.source, d.description)
+            for d in found.datasets
+        ],
+        right=["version", "rows"],
+    )
+    click.echo()
+    output.table(
+        ["source", "type", "raw files", "size", "landed", "description"],
+        [
+            (s.name, s.type, f"{s.files:,}", output.size(s.size), output.moment(s.landed_at), s.description)
+            for s in found.sources
+        ],
+        right=["raw files", "size"],
+    )
+    click.echo()
+    output.table(
+        ["job", "schedule", "datasets", "description"],
+        [
+            (j.name, j.schedule if j.enabled else f"{j.schedule} (disabled)", ", ".join(j.datasets), j.description)
+            for j in found.jobs
+        ],
+    )
+
+
+@click.command(cls=Verb)
+@click.argument("name")
+@click.option("--kind", type=_KINDS, help="Which is meant, where a source and a job share the name.")
+@click.pass_obj
+def show(session: Session, name: str, kind: str | None) -> None:
+    r"""Show all about one dataset, source or job.
+
+    \b
+    Examples:
+      lakehouse show aviation/flights     its schema, settings and what failed
+      lakehouse show flights              its settings and raw files
+    """
+    with session.lake() as lake:
+        found = lake.show(name, kind)
+    if session.as_json:
+        output.tell(found)
+    else:
+        _tell(found)
+
+
+def _tell(found: Detail) -> None:
+    state = ""
+    if found.kind == "source":
+        state = f"{output.count(len(found.raw), 'raw file')}, {output.size(sum(f.size for f in found.raw))}"
+    elif found.kind == "dataset" and found.versions:
+        last = found.versions[-1]
+        state = f"version {last.version}, {output.count(last.total, 'row')}"
+    elif found.kind == "dataset":
+        state = "no version yet"
+    click.echo(click.style(printable(f"{found.kind} {found.name}{': ' if state else ''}{state}"), bold=True))
+    for key, value in {"description": found.description, **found.settings}.items():
+        if value not in (None, "", [], {}):
+            click.echo(f"  {key}: {printable(_fact(value))}")
+    if found.features:
+        click.echo()
+        output.table(
+            ["feature", "type", "presence", "domain", "description"],
+            [(f.name, f.type, f.presence, f.domain, f.description) for f in found.features],
+        )
+    if found.raw:
+        click.echo()
+        output.table(
+            ["raw", "size", "landed", "name"],
+            [(f.sha256[:12], output.size(f.size), output.moment(f.landed_at), f.name) for f in found.raw[:_SHOWN]],
+            right=["size"],
+        )
+        if len(found.raw) > _SHOWN:
+            click.echo(f"and {len(found.raw) - _SHOWN:,} older; all with --json")
+    _failures(found.failures)
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {item}" for key, item in value.items())
+    return str(value)
+
+
+def _failures(failures: tuple[Failure, ...]) -> None:
+    if not failures:
+        return
+    click.echo("\nfailed or refused:")
+    for failure in failures[-_SHOWN:]:
+        where = f"{failure.where}: " if failure.where else ""
+        message = printable(f"{where}{' '.join(failure.message.split())}")
+        click.echo(f"  {output.moment(failure.at)}  execution {failure.execution}  {message}")
+
+
+@click.command(cls=Verb)
+@click.argument("dataset")
+@click.pass_obj
+def history(session: Session, dataset: str) -> None:
+    """List a dataset's versions and what was refused.
+
+    Read one with: lakehouse read DATASET --version N
+    """
+    with session.lake() as lake:
+        versions = lake.history(dataset)
+        failures = lake.show(dataset, "dataset").failures
+    if session.as_json:
+        output.tell({"dataset": dataset, "versions": versions, "failures": failures})
+        return
+    output.table(
+        ["version", "committed", "rows", "total", "rejected", "files", "execution"],
+        [
+            (
+                v.version,
+                output.moment(v.committed_at),
+                f"{v.rows:,}",
+                f"{v.total:,}",
+                f"{v.rejected:,}",
+                v.files,
+                v.execution,
+            )
+            for v in versions
+        ],
+        right=["version", "rows", "total", "rejected", "files", "execution"],
+    )
+    _failures(failures)
+
+
+@click.command(cls=Verb)
+@click.argument("what")
+@click.option("--up", "way", flag_value="up", help="Only what it came of.")
+@click.option("--down", "way", flag_value="down", help="Only what came of it.")
+@click.pass_obj
+def lineage(session: Session, what: str, way: str | None) -> None:
+    r"""Tell what something came of, and what came of it.
+
+    WHAT is a dataset, DATASET@VERSION, execution:ID, or a raw file's hash (or how it begins).
+
+    \b
+    Examples:
+      lakehouse lineage aviation/flights
+      lakehouse lineage 3f2a90c1 --down
+    """
+    with session.lake() as lake:
+        found = lake.lineage(what)
+    if way is not None:
+        found = found.upstream() if way == "up" else found.downstream()
+    click.echo(found.to_json() if session.as_json else str(found))
+
+
+@click.command(cls=Verb)
+@click.argument("dataset")
+@click.argument("row", metavar="RAW:ROW")
+@click.pass_obj
+def trace(session: Session, dataset: str, row: str) -> None:
+    r"""Show the raw file, line and text a row came from.
+
+    RAW:ROW is a raw file's hash (or how it begins) and a row's number in it, as
+    `lakehouse read DATASET --provenance` and `lakehouse quarantine DATASET` print them.
+
+    \b
+    Example:
+      lakehouse trace aviation/flights 3f2a90c1d2e4:17
+    """
+    raw, _, number = row.rpartition(":")
+    if not raw or not number.isdecimal():
+        raise click.UsageError(f"'{row}' is not RAW:ROW, like 3f2a90c1d2e4:17")
+    with session.lake() as lake:
+        found = lake.trace(dataset, {"_raw": _whole(lake, dataset, raw.lower()), "_row": int(number)})
+    if session.as_json:
+        output.tell(found)
+        return
+    line = "" if found.line is None else f", line {found.line}"
+    click.echo(f"{printable(found.path)}: row {found.row}{line}")
+    for origin in found.origins:
+        click.echo(f"from {printable(origin)} (source {found.source})")
+    click.echo("\n".join(printable(text) for text in found.text.splitlines()))
+
+
+def _whole(lake: Lake, dataset: str, beginning: str) -> str:
+    """The hash of the one raw file whose hash begins so."""
+    if len(beginning) == 64:
+        return beginning
+    source = lake.config.dataset(dataset).source
+    known = [file.sha256 for file in lake.show(source, "source").raw if file.sha256.startswith(beginning)]
+    if len(known) != 1:
+        what = f"{len(known)} raw files whose hashes begin" if known else "no raw file whose hash begins"
+        raise NotFoundError(f"source '{source}' has {what} with '{beginning}'; `lakehouse show {source}` lists them")
+    return known[0]
+
+
+@click.command(cls=Verb)
+@click.argument("dataset")
+@click.option("--limit", default=10, show_default=True, type=click.IntRange(min=0), help="How many rows to show.")
+@click.option("--reason", metavar="TEXT", help="Only rows with a reason that contains this.")
+@click.pass_obj
+def quarantine(session: Session, dataset: str, limit: int, reason: str | None) -> None:
+    r"""Show which rows were rejected and why.
+
+    After the schema is mended, `lakehouse curate DATASET --again` takes them in.
+
+    \b
+    Examples:
+      lakehouse quarantine aviation/flights
+      lakehouse quarantine aviation/flights --reason arr_delay --limit 50
+    """
+    with session.lake() as lake:
+        found = rows.rejected(lake, dataset, limit, reason)
+    if session.as_json:
+        output.tell(found)
+        return
+    click.echo(f"{dataset}: {output.count(found.rows, 'row')} in quarantine")
+    if not found.rows:
+        return
+    output.table(["rows", "reason"], [(f"{number:,}", why) for why, number in found.reasons.items()], right=["rows"])
+    for example in found.examples:
+        click.echo(f"\n{example.raw[:12]}:{example.row}  {printable(example.file)}")
+        for why in example.reasons:
+            click.echo(f"  {printable(why)}")
+        click.echo(f"  {printable(example.text)}")
+
+
+COMMANDS: tuple[click.Command, ...] = (list_, show, rows.read, history, lineage, trace, quarantine)

@@ -1,0 +1,160 @@
+"""How results look: lines for people, tables, JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import PurePath
+from typing import Any
+
+import click
+
+from lakehouse.records import Curated, Landed, Note, Ran, printable
+
+__all__ = [
+    "count",
+    "curated_line",
+    "landed_line",
+    "moment",
+    "note_lines",
+    "plain",
+    "ran_lines",
+    "size",
+    "table",
+    "tell",
+]
+
+_SHOWN_NOTES = 5
+_WIDE = 10_000  # columns a line may have where nobody looks at it on a terminal
+
+
+def size(count: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def count(number: int, what: str) -> str:
+    """A number with its noun."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def moment(value: datetime | None) -> str:
+    """A moment to the second, UTC; ``-`` for none."""
+    return "-" if value is None else value.strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def plain(value: Any) -> Any:
+    """A result as JSON's own types: dataclasses by field, moments as ISO text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, (str, int, float, bool, type(None))):
+        return value
+    return [plain(item) for item in value] if isinstance(value, Iterable) else str(value)
+
+
+def tell(value: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(plain(value)))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> None:
+    """A table on stdout: fitted to a terminal, as wide as it needs to be elsewhere.
+
+    Args:
+        columns: the headings.
+        rows: the cells; None is shown as nothing.
+        right: headings of the columns that are numbers.
+    """
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415  # --help need not pay for it
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    terminal = sys.stdout.isatty()
+    view = Table(box=SIMPLE_HEAD if terminal else None, header_style="bold", pad_edge=False)
+    numbers = set(right)
+    for name in columns:
+        view.add_column(Text(printable(name)), justify="right" if name in numbers else "left", overflow="fold")
+    for row in rows:
+        view.add_row(*(Text("" if cell is None else printable(str(cell))) for cell in row))
+    console = Console(width=None if terminal else _WIDE, highlight=False)
+    with console.capture() as capture:
+        console.print(view)
+    click.echo("\n".join(line.rstrip() for line in capture.get().rstrip("\n").splitlines()))
+
+
+def landed_line(landed: Landed) -> str:
+    """What a landing did, on one line."""
+    if landed.files == 0:
+        return "no files there"
+    said = {
+        "new": landed.new,
+        "unchanged": landed.unchanged,
+        "with known content": landed.duplicates,
+        "still settling": landed.settling,
+        "failed": landed.failed,
+    }
+    parts = ", ".join(f"{number:,} {what}" for what, number in said.items() if number)
+    stored = f", {size(landed.size)}" if landed.new else ""
+    if landed.unchanged == landed.files:
+        return f"nothing new ({count(landed.files, 'file')})"
+    return f"{count(landed.files, 'file')}: {parts}{stored}"
+
+
+def curated_line(curated: Curated) -> str:
+    """What a curation did, on one line."""
+    if curated.execution == 0:
+        return "nothing new"
+    made = "no new version" if curated.version is None else f"version {curated.version}"
+    refused = f", {count(curated.refused, 'file')} refused" if curated.refused else ""
+    rows = f"{count(curated.read, 'row')} read = {curated.curated:,} curated + {curated.rejected:,} rejected"
+    return f"{made}: {count(curated.files, 'file')}{refused}, {rows}"
+
+
+def note_lines(notes: Iterable[Note]) -> list[str]:
+    """Notes by kind, a few of each."""
+    kinds: dict[str, list[Note]] = {}
+    for note in notes:
+        kinds.setdefault(note.kind, []).append(note)
+    lines = []
+    for kind, of_it in kinds.items():
+        shown = of_it if len(of_it) <= _SHOWN_NOTES + 1 else of_it[:_SHOWN_NOTES]
+        lines += [f"{kind}: {printable(note.where)}: {_one_line(note.message)}" for note in shown]
+        if len(of_it) > len(shown):
+            lines.append(f"{kind}: and {len(of_it) - len(shown):,} more")
+    return lines
+
+
+def ran_lines(ran: Ran) -> Iterable[str]:
+    """What a run did: a line a source, a dataset and a note, and the time."""
+    width = max((len(name) for name in (*(s.source for s in ran.landed), *(c.dataset for c in ran.curated))), default=0)
+    for landed in ran.landed:
+        yield f"landed   {landed.source:<{width}}  {landed_line(landed)} ({landed.seconds:.1f} s)"
+    for curated in ran.curated:
+        yield f"curated  {curated.dataset:<{width}}  {curated_line(curated)} ({curated.seconds:.1f} s)"
+    steps: list[Landed | Curated] = [*ran.landed, *ran.curated]
+    yield from note_lines(note for step in steps for note in step.notes)
+    verdict = click.style("done", fg="green") if ran.ok else click.style("finished with problems", fg="red")
+    yield f"{ran.job}: {verdict} in {ran.seconds:.1f} s (run {ran.run})"
+
+
+def _one_line(text: str) -> str:
+    return printable(" ".join(text.split()))

@@ -1,0 +1,218 @@
+"""Rows on the command line: `read`, and the summary behind `quarantine`."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from lakehouse.cli import output
+from lakehouse.cli.session import Session, Verb
+from lakehouse.errors import NotFoundError, StorageError, nearest
+from lakehouse.records import printable
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from lakehouse.lake import Lake
+
+__all__ = ["Rejected", "read", "rejected"]
+
+_FORMATS = ("table", "csv", "json", "ndjson", "parquet")
+_TABLE_LIMIT = 20
+_PROVENANCE = ("_raw", "_row", "_execution", "_recorded_at")
+
+
+@click.command(cls=Verb)
+@click.argument("dataset")
+@click.option("--version", "number", type=int, metavar="N", help="As it was at this version.")
+@click.option("--as-of", metavar="TIME", help="As it was known at this moment, like 2026-03-01T12:00:00Z.")
+@click.option("--columns", metavar="A,B", help="Only these columns, in this order.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), metavar="N", help=f"At most so many rows (a table: {_TABLE_LIMIT})."
+)
+@click.option("--provenance", is_flag=True, help="Show where each row comes from, for `lakehouse trace`.")
+@click.option(
+    "--format", "kind", type=click.Choice(_FORMATS), help="How to write them (default: by FILE's name; else table)."
+)
+@click.option("--output", "file", metavar="FILE", type=click.Path(dir_okay=False), help="Write to this file.")
+@click.pass_obj
+def read(  # noqa: PLR0913, PLR0917  # one parameter an option
+    session: Session,
+    dataset: str,
+    number: int | None,
+    as_of: str | None,
+    columns: str | None,
+    limit: int | None,
+    provenance: bool,
+    kind: str | None,
+    file: str | None,
+) -> None:
+    r"""Print a dataset's rows, now or as they were.
+
+    \b
+    Examples:
+      lakehouse read aviation/flights
+      lakehouse read aviation/flights --as-of 2026-03-01 --columns carrier,flight --format csv
+      lakehouse read aviation/flights --output flights.parquet
+      lakehouse read aviation/flights --provenance --limit 5
+    """
+    kind = kind or _by_name(file) or ("json" if session.as_json else "csv" if file else "table")
+    if kind == "table" and file is not None:
+        raise click.UsageError("a table is for looking at; write csv, json, ndjson or parquet to a file")
+    if kind == "parquet" and file is None and sys.stdout.isatty():
+        raise click.UsageError("Parquet is not for a terminal; add --output FILE")
+    with session.lake() as lake:
+        frame = lake.scan(dataset, version=number, as_of=as_of)
+        frame = _chosen(frame, dataset, columns, provenance=provenance, handle=kind == "table")
+        if kind == "table":
+            shown = _TABLE_LIMIT if limit is None else limit
+            rows = frame.head(shown + 1).collect(engine="streaming")
+            _print_table(rows.head(shown), more=limit is None and rows.height > shown)
+            return
+        frame = frame if limit is None else frame.head(limit)
+        if file is not None:
+            _write_file(frame, kind, Path(file))
+        elif kind == "parquet":
+            buffer = io.BytesIO()
+            frame.collect(engine="streaming").write_parquet(buffer, compression="zstd")
+            sys.stdout.buffer.write(buffer.getbuffer())
+        else:
+            _write(frame, kind, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+
+
+def _by_name(file: str | None) -> str | None:
+    suffix = "" if file is None else Path(file).suffix.lower().removeprefix(".")
+    return suffix if suffix in _FORMATS else None
+
+
+def _chosen(frame: pl.LazyFrame, dataset: str, columns: str | None, *, provenance: bool, handle: bool) -> pl.LazyFrame:
+    """The columns that are asked for; provenance only where it is asked for."""
+    import polars as pl  # noqa: PLC0415  # half a second that --help need not pay
+
+    known = frame.collect_schema().names()
+    wanted = [name.strip() for name in columns.split(",")] if columns else [n for n in known if n not in _PROVENANCE]
+    for name in wanted:
+        if name not in known:
+            raise NotFoundError(f"dataset '{dataset}' has no column '{name}'.{nearest(name, known)}")
+    wanted = list(dict.fromkeys(wanted))
+    if not provenance:
+        return frame.select(wanted)
+    if not handle:
+        return frame.select(dict.fromkeys([*wanted, *_PROVENANCE]))
+    place = pl.format("{}:{}", pl.col("_raw").str.head(12), "_row").alias("raw:row")
+    return frame.select(place, *wanted, *(n for n in ("_execution", "_recorded_at") if n not in wanted))
+
+
+def _print_table(rows: pl.DataFrame, *, more: bool) -> None:
+    numbers = [name for name, dtype in rows.schema.items() if dtype.is_numeric()]
+    output.table(rows.columns, rows.iter_rows(), right=numbers)
+    if more:
+        click.echo(f"the first {_TABLE_LIMIT} rows; more with --limit, all with --format csv or --output FILE")
+
+
+def _write_file(frame: pl.LazyFrame, kind: str, file: Path) -> None:
+    """Write beside the file and put it in place when whole."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            if kind == "parquet":
+                frame.sink_parquet(part, compression="zstd")
+            else:
+                _write(frame, kind, stream)
+        part.replace(file)
+    except OSError as error:
+        raise StorageError(f"'{file}' cannot be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    click.echo(f"wrote {printable(str(file))}, {output.size(file.stat().st_size)}", err=True)
+
+
+def _write(frame: pl.LazyFrame, kind: str, stream: IO[bytes]) -> None:
+    """Write rows as text, batch by batch: a dataset of any size takes the same memory."""
+    empty = frame.head(0).collect()
+    binary = [name for name, dtype in empty.schema.items() if str(dtype) == "Binary"]
+    first = True
+    if kind == "csv":
+        stream.write(empty.write_csv().encode())
+    for batch in frame.collect_batches(engine="streaming"):
+        rows = batch.with_columns(batch[name].bin.encode("base64") for name in binary)
+        if kind == "csv":
+            text = rows.write_csv(include_header=False)
+        elif kind == "ndjson":
+            text = rows.write_ndjson()
+        else:
+            text = ("[" if first else ",\n") + rows.write_json()[1:-1]
+        if rows.height:
+            stream.write(text.encode())
+            first = False
+    if kind == "json":
+        stream.write(b"[]\n" if first else b"]\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One rejected row: its raw file (hash and name), its number in it, why, and its fields or text."""
+
+    raw: str
+    file: str
+    row: int
+    reasons: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A quarantine in short. ``reasons`` are counted over all rows, most frequent first."""
+
+    dataset: str
+    rows: int
+    reasons: dict[str, int]
+    examples: Sequence[Example]
+
+
+def rejected(lake: Lake, dataset: str, limit: int, reason: str | None) -> Rejected:
+    """Sum up a quarantine.
+
+    Args:
+        lake: the lake.
+        dataset: the dataset.
+        limit: the most examples.
+        reason: only rows with a reason that contains this.
+    """
+    import polars as pl  # noqa: PLC0415  # half a second that --help need not pay
+
+    frame = lake.quarantine(dataset)
+    if reason is not None:
+        frame = frame.filter(pl.col("reasons").list.eval(pl.element().str.contains(reason, literal=True)).list.any())
+    counted, total, first = pl.collect_all(
+        [
+            frame.select(pl.col("reasons").explode())
+            .group_by("reasons")
+            .len()
+            .sort("len", "reasons", descending=[True, False]),
+            frame.select(pl.len()),
+            frame.sort("_execution", "_raw", "_row").head(limit),
+        ],
+        engine="streaming",
+    )
+    source = lake.config.dataset(dataset).source
+    names = {file.sha256: file.name for file in lake.show(source, "source").raw}
+    examples = tuple(
+        Example(
+            row["_raw"],
+            names.get(row["_raw"], ""),
+            row["_row"],
+            tuple(row["reasons"]),
+            row["fields"] if row["fields"] is not None else row["text"] or "",
+        )
+        for row in first.iter_rows(named=True)
+    )
+    return Rejected(dataset, total.item(), dict(counted.iter_rows()), examples)
