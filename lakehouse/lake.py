@@ -123,7 +123,7 @@ class Lake:
 
     def read(self, dataset: str, *, version: int | None = None, as_of: datetime | str | None = None) -> pl.DataFrame:
         """As `scan`, collected."""
-        return self.scan(dataset, version=version, as_of=as_of).collect(engine="streaming")
+        return retrieval.read(self._site, dataset, version=version, as_of=as_of)
 
     def history(self, dataset: str) -> tuple[Version, ...]:
         """Every version of a dataset, oldest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zoneinfo
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,13 +11,15 @@ from typing import Any
 import polars as pl
 
 from lakehouse import tables, timeline
-from lakehouse.errors import ConfigError, IntegrityError, NotFoundError
+from lakehouse.errors import ConfigError, IntegrityError, NotFoundError, StorageError
 from lakehouse.formats import Raw
 from lakehouse.records import ExecutionState, Trace, Version, printable
 from lakehouse.site import Site
 from lakehouse.validation import QUARANTINE
 
-__all__ = ["history", "moment", "quarantine", "scan", "trace"]
+__all__ = ["history", "moment", "quarantine", "read", "scan", "trace"]
+
+_LOOKS, _PAUSE = 20, 0.05  # how often, and how long between (seconds), to look for a version to settle
 
 
 def moment(value: datetime | str, timezone: str | None) -> datetime:
@@ -50,16 +53,51 @@ def scan(site: Site, name: str, *, version: int | None = None, as_of: datetime |
         The dataset's features, then ``_raw``, ``_row``, ``_execution``, ``_recorded_at``.
 
     Raises:
-        NotFoundError: no such dataset or version, or none yet at that moment.
+        NotFoundError: no such dataset or version, or none yet at that moment, or it has not come.
         ConfigError: both a version and a moment, or a moment without a time zone.
     """
     site.config.dataset(name)
     if version is not None and as_of is not None:
         raise ConfigError("give version or as_of, not both")
-    past = timeline.read(site.ledger, name)
-    state = past.at(version, None if as_of is None else moment(as_of, site.config.timezone))
+    when = None if as_of is None else moment(as_of, site.config.timezone)
+    past = timeline.read(site.ledger, name) if when is None else _settled(site, name)
+    state = past.at(version, when)
+    # The future is refused: what is known then would be another answer to the same question.
+    if when is not None and when > max(site.clock(), state.committed_at):
+        raise NotFoundError(f"as of {when.isoformat()} nothing is known yet; leave as_of out for the newest state")
     frame = tables.scan(site.storage.path(state.uri), state.table_version)
     return past.visible(frame, state)
+
+
+def _settled(site: Site, name: str) -> timeline.Timeline:
+    """The dataset's past when no version is just becoming visible.
+
+    Such a version is stamped a moment before the ledger shows it, and a moment asked for in between
+    would be answered without it now and with it later. One whose process was killed gets its stamp
+    when it is carried out, so it need not be waited for any longer.
+    """
+    past = timeline.read(site.ledger, name)
+    for _ in range(_LOOKS):
+        if not past.in_flight:
+            break
+        time.sleep(_PAUSE)
+        past = timeline.read(site.ledger, name)
+    return past
+
+
+def read(site: Site, name: str, *, version: int | None = None, as_of: datetime | str | None = None) -> pl.DataFrame:
+    """As `scan`, collected.
+
+    Raises:
+        StorageError: a part of the table is gone or damaged.
+    """
+    frame = scan(site, name, version=version, as_of=as_of)
+    try:
+        return frame.collect(engine="streaming")
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise StorageError(
+            f"dataset '{name}' cannot be read: {str(error).splitlines()[0]}; `lakehouse check` tells what is damaged"
+        ) from error
 
 
 def history(site: Site, name: str) -> tuple[Version, ...]:

@@ -20,6 +20,8 @@ from lakehouse.records import Artifact, EventType, Execution, ExecutionState, Ve
 
 __all__ = ["Superseded", "Timeline", "counts", "curated_by", "read", "superseded"]
 
+_FEW = 12  # versions listed one by one
+
 Superseded = Mapping[int, list[str] | None]
 """Execution to the raw files (sha256) whose rows of it no longer count; None for all of them."""
 
@@ -31,11 +33,13 @@ class Timeline:
     Attributes:
         versions: every version.
         executions: every curation that completed or was refused, whatever it made.
+        in_flight: whether a version is becoming visible just now (or its process was killed at that).
     """
 
     dataset: str
     versions: tuple[Version, ...]
     executions: tuple[Execution, ...]
+    in_flight: bool = False
 
     @property
     def last(self) -> Version | None:
@@ -60,8 +64,9 @@ class Timeline:
         if version is not None:
             found = next((v for v in self.versions if v.version == version), None)
             if found is None:
-                span = f"{first.version} to {last.version}" if first is not last else f"only {first.version}"
-                raise NotFoundError(f"dataset '{self.dataset}' has no version {version}; there is {span}")
+                known = [v.version for v in self.versions]
+                there = ", ".join(map(str, known)) if len(known) <= _FEW else f"{known[0]} to {known[-1]}"
+                raise NotFoundError(f"dataset '{self.dataset}' has no version {version}; there is {there}")
             return found
         if as_of is None:
             return last
@@ -113,9 +118,10 @@ def read(ledger: Ledger, dataset: str) -> Timeline:
     """Everything the ledger knows of a dataset's past."""
     executions = ledger.get_executions(type="Curate", context=("Dataset", dataset))
     ended = [e for e in executions if e.state in (ExecutionState.COMPLETE, ExecutionState.FAILED)]
+    in_flight = any(e.state is ExecutionState.RUNNING and e.properties.get("plan") for e in executions)
     made = ledger.get_artifacts(type="TableVersion", context=("Dataset", dataset))
     versions = sorted((_version(artifact) for artifact in made), key=lambda v: v.version)
-    return Timeline(dataset, tuple(versions), tuple(ended))
+    return Timeline(dataset, tuple(versions), tuple(ended), in_flight)
 
 
 def curated_by(ledger: Ledger, executions: Iterable[Execution], kind: EventType) -> dict[int, list[int]]:

@@ -22,6 +22,7 @@ from lakehouse.curation import commit
 from lakehouse.curation.batch import Stamp, Written, write
 from lakehouse.curation.commit import Plan
 from lakehouse.curation.pending import Pending, look
+from lakehouse.curation.reasons import commonest, proposal
 from lakehouse.environment import code_hash
 from lakehouse.errors import SchemaError
 from lakehouse.faults import point
@@ -94,6 +95,11 @@ class _Batch:
         """The number of this batch's commits in the dataset's tables."""
         return self.past.sequence + 1
 
+    def supersedes(self, written: Written) -> timeline.Superseded:
+        """The older rows that are left out from this batch on."""
+        last = self.past.last
+        return self.pending.supersedes(written.counts, anew=last is not None and last.uri != self.target.uri)
+
 
 class _Curation:
     """One curation under way: batch after batch, and what came of them so far."""
@@ -130,14 +136,15 @@ class _Curation:
         if pending.refused:
             self._note(
                 "refused",
-                f"{pending.refused} raw files stay refused (`lakehouse history {self.dataset.name}` says why); they "
-                "are tried again after a change of configuration, or by `curate --again`",
+                f"still refused: {_files(pending.refused)}, as the run that read them said; tried again after a change "
+                f"of configuration, or by `lakehouse curate {self.dataset.name} --again`",
             )
-        if not pending.files:
+        if not pending.files and not pending.supersedes(()):
             return
         target, whole = self._target(past, everything=again and only is None)
         total = sum(file.size for file in pending.files)
-        for number, files in enumerate(_batches(pending.files, None if whole else self.site.config.batch_bytes)):
+        batches = list(_batches(pending.files, None if whole else self.site.config.batch_bytes))
+        for number, files in enumerate(batches or [[]]):
             folder = self.work / str(number)
             folder.mkdir()
             self._batch(files, pending, target, folder, total)
@@ -194,6 +201,8 @@ class _Curation:
             if self.dataset.max_rejected is not None and self.dataset.max_rejected.exceeded(written.bad, written.read):
                 self._refuse(batch, written)
                 return
+            if written.bad:
+                written.notes.append(self._rejected(batch, written))
             plan = self._plan(batch, written)
             point("curate.sealed")
             commit.prepare(self.site, execution, plan, self._summary(batch, written))
@@ -254,8 +263,8 @@ class _Curation:
         error = SchemaError(
             f"dataset '{self.dataset.name}': {written.bad:,} of {written.read:,} rows were rejected, more than "
             f"max_rejected ({self.dataset.max_rejected}) allows; nothing was appended. Most often: "
-            f"{_commonest(written)}. Mend the schema, the mapping or the source; the {len(batch.files)} files are tried "
-            f"again after a change, or by `lakehouse curate {self.dataset.name} --again`"
+            f"{self._reasons(written)}. Mend the schema, the mapping or the source: {_files(len(batch.files))} "
+            f"refused, tried again after a change, or by `lakehouse curate {self.dataset.name} --again`"
         )
         self.site.put(
             batch.execution,
@@ -267,19 +276,36 @@ class _Curation:
         )
         self.errors.append(error)
 
+    def _rejected(self, batch: _Batch, written: Written) -> Note:
+        names = [printable(f.name) for f in batch.files if written.counts.get(f.sha256, (0, 0))[1]]
+        where = f"'{names[0]}'" if len(names) == 1 else f"{len(names)} files, '{names[0]}' first"
+        return Note(
+            "rejected",
+            self.dataset.name,
+            f"{written.bad:,} of {written.read:,} rows were rejected, from {where}. Most often: "
+            f"{self._reasons(written)}. `lakehouse quarantine {self.dataset.name}` shows them",
+        )
+
+    def _reasons(self, written: Written) -> str:
+        """The most frequent reasons, and what change would take their rows in."""
+        top = commonest(written.rejected)
+        told = "; ".join(f"{reason} ({count:,})" for reason, count in top)
+        wider = next(filter(None, (proposal(reason, written.rejected, self.mapping) for reason, _ in top)), "")
+        return f"{told}; {wider}" if wider else told
+
     def _summary(self, batch: _Batch, written: Written) -> dict[str, Value]:
         return {
             "read": written.read,
             "rejected": written.bad,
             "files": json.dumps(written.counts),
             "refused": json.dumps(written.refused),
-            "supersedes": json.dumps(batch.pending.supersedes(written.counts)),
+            "supersedes": json.dumps(batch.supersedes(written)),
         }
 
     def _plan(self, batch: _Batch, written: Written) -> Plan:
         """Seal the parts and write down the commits that make them visible."""
         past, target, execution = batch.past, batch.target, batch.execution
-        supersedes = batch.pending.supersedes(written.counts)
+        supersedes = batch.supersedes(written)
         private = [name for name, feature in self.dataset.schema.features.items() if feature.personal]
         valid = self._seal(written.valid, target.uri, execution, private)
         rejected = self._seal(written.rejected, f"quarantine/{self.dataset.name}", execution, ["fields", "text"])
@@ -339,17 +365,17 @@ def _batches(files: Sequence[RawFile], limit: int | None) -> Iterator[list[RawFi
 
 
 def _superseded_rows(past: Timeline, supersedes: timeline.Superseded) -> int:
+    """How many rows that are visible now are so no longer."""
     counted = {e.id: timeline.counts(e) for e in past.executions if e.id in supersedes}
-    return sum(
-        read - rejected
-        for execution, raws in supersedes.items()
-        for sha, (read, rejected) in counted[execution].items()
-        if raws is None or sha in raws
-    )
+    hidden = past.hidden(past.last) if past.last else {}
+    gone = 0
+    for execution, raws in supersedes.items():
+        before = hidden.get(execution, set())
+        for sha, (read, rejected) in counted[execution].items():
+            if (raws is None or sha in raws) and before is not None and sha not in before:
+                gone += read - rejected
+    return gone
 
 
-def _commonest(written: Written) -> str:
-    """The three most frequent reasons, with their counts."""
-    reasons = pl.scan_parquet([*written.rejected], glob=False).select(pl.col("reasons").explode())
-    top = reasons.group_by("reasons").len().sort("len", "reasons", descending=[True, False]).head(3).collect()
-    return "; ".join(f"{reason} ({count:,})" for reason, count in top.iter_rows())
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"

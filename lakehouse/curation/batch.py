@@ -7,6 +7,7 @@ and the others go on.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import itertools
 import os
@@ -24,7 +25,7 @@ from lakehouse.curation.header import Header
 from lakehouse.errors import FormatError, LakehouseError, SchemaError, StorageError
 from lakehouse.formats import Careful, Count, Format, Prepared, Raw
 from lakehouse.records import Note
-from lakehouse.validation import Mapping, check
+from lakehouse.validation import Mapping, check, too_strict
 
 __all__ = ["Stamp", "Written", "write"]
 
@@ -117,7 +118,7 @@ class _Batch:
     ) -> None:
         self.dataset = dataset
         self.reader = reader
-        self.header = Header(dataset, mapping)
+        self.header = Header(dataset, dataclasses.replace(mapping, lenient=False))
         self.stamp = stamp
         self.work = work
         self.sizes = sizes
@@ -178,6 +179,11 @@ class _Batch:
             self._scan(files[:middle])
             self._scan(files[middle:])
             return
+        if not self.header.mapping.lenient and outcome.bad and too_strict(outcome.rejected):
+            outcome.discard()
+            self._leniently()
+            self._scan(files)
+            return
         doubtful = self.reader.doubtful(files, outcome.scanned)
         if not doubtful:
             self._keep(outcome)
@@ -189,7 +195,12 @@ class _Batch:
         for file in doubtful:
             self._carefully(file)
 
+    def _leniently(self) -> None:
+        """From here on read every spelling of a value; most files have none that needs it."""
+        self.header.mapping = dataclasses.replace(self.header.mapping, lenient=True)
+
     def _carefully(self, file: Prepared) -> None:
+        self._leniently()
         try:
             careful = self.reader.careful(file, self.work)
             self._keep(self._sink(careful.frame, [file], careful))
@@ -256,7 +267,7 @@ class _Batch:
 
     def _keep(self, outcome: _Outcome) -> None:
         self.written.valid += [path for path in outcome.parts() if pq.read_metadata(path).num_rows]
-        if any(bad for _, bad in outcome.counts.values()):
+        if outcome.bad:
             self.written.rejected.append(outcome.rejected)
         self.written.counts |= outcome.counts
 
@@ -276,6 +287,10 @@ class _Outcome:
     rejected: Path
     scanned: dict[str, Count] = field(default_factory=dict)
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def bad(self) -> int:
+        return sum(bad for _, bad in self.counts.values())
 
     def parts(self) -> list[Path]:
         return sorted(self.valid.rglob("*.parquet"))

@@ -33,9 +33,17 @@ class Pending:
     live: frozenset[str]
     earlier: dict[str, set[str]]
 
-    def supersedes(self, read: Collection[str]) -> dict[int, list[str] | None]:
-        """The rows that curating these contents (sha256) replaces, as `timeline.Superseded`."""
-        old = {sha for new in read for sha in self.earlier.get(new, ()) if sha not in self.live}
+    def supersedes(self, read: Collection[str], *, anew: bool = False) -> dict[int, list[str] | None]:
+        """The rows that curating these contents (sha256) replaces, as `timeline.Superseded`.
+
+        Args:
+            read: the contents.
+            anew: they go to a new table, which holds no older row at all.
+        """
+        if anew:
+            return dict.fromkeys(sorted(set().union(*self.visible.values())))
+        # What is visible counts as well: bytes that are here already may have come to lie in another file's place.
+        old = {sha for new in {*read, *self.visible} for sha in self.earlier.get(new, ()) if sha not in self.live}
         gone: dict[int, set[str]] = {}
         for sha in {*old, *read}:
             for execution in self.visible.get(sha, ()):

@@ -85,6 +85,11 @@ class Source(BaseModel, abc.ABC):
         bound._folder, bound._redact, bound._zones = folder, redact, zones  # noqa: SLF001  # its own copy
         return bound
 
+    def __repr__(self) -> str:
+        return self._redact(super().__repr__())
+
+    __str__ = __repr__
+
     @abc.abstractmethod
     def offers(self, seen: Mapping[str, Sighting], now: datetime) -> Iterator[Offer]:
         """The files that are there now, in order.

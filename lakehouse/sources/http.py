@@ -198,10 +198,13 @@ class _HttpOffer(Offer):
         size = int(length) if known else None
         if size is not None and size > self.source.max_size:
             raise self._too_large()
-        self.name = _disposition(_header(response, b"content-disposition")) or self.name
+        told = _disposition(_header(response, b"content-disposition"))
+        self.name = self.source._redact(told) or self.name  # noqa: SLF001  # its own source
         etag, changed = _header(response, b"etag"), _header(response, b"last-modified")
         mark = f"etag:{etag}" if etag else f"last-modified:{changed}" if changed else ""
-        return Download(chunks=self._chunks(response, size), size=size, modified=mark if mark.isprintable() else "")
+        # A server may say a secret back.
+        storable = mark.isprintable() and self.source._redact(mark) == mark  # noqa: SLF001  # its own source
+        return Download(chunks=self._chunks(response, size), size=size, modified=mark if storable else "")
 
     def _chunks(self, response: httpcore2.Response, size: int | None) -> Iterator[bytes]:
         import httpcore2  # noqa: PLC0415  # see above

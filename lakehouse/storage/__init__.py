@@ -222,9 +222,7 @@ def _bring(data: Path | Iterator[bytes], path: Path, size: int | None) -> tuple[
 def _write(data: Iterator[bytes], target: int) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
     for chunk in data:
-        view = memoryview(chunk)
-        while view:
-            view = view[os.write(target, view) :]
+        durable.write_all(target, chunk)
         digest.update(chunk)
         size += len(chunk)
     return size, digest.hexdigest()
@@ -233,7 +231,7 @@ def _write(data: Iterator[bytes], target: int) -> tuple[int, str]:
 def _write_new(path: Path, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
     try:
-        os.write(descriptor, data)
+        durable.write_all(descriptor, data)
     finally:
         os.close(descriptor)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-__all__ = ["copy_and_hash", "hash_file", "sync_file", "sync_folders", "sync_written"]
+__all__ = ["copy_and_hash", "hash_file", "sync_file", "sync_folders", "sync_written", "write_all"]
 
 _STEP = 16 << 20
 _SMALL = 1 << 20
@@ -99,7 +99,7 @@ def copy_and_hash(source: Path, target: int) -> tuple[int, str]:
 
 def _copy_small(file: io.FileIO, target: int) -> tuple[int, str]:
     data = file.readall()
-    _write_all(target, data)
+    write_all(target, data)
     return len(data), hashlib.sha256(data).hexdigest()
 
 
@@ -112,11 +112,12 @@ def _copy_step(source: int, target: int) -> int:
             if error.errno not in _KERNEL_WILL_NOT:
                 raise
     data = os.read(source, _STEP)
-    _write_all(target, data)
+    write_all(target, data)
     return len(data)
 
 
-def _write_all(target: int, data: bytes) -> None:
+def write_all(target: int, data: bytes) -> None:
+    """Write to an open file until all is written; one call may take less."""
     left = memoryview(data)
     while left:
         left = left[os.write(target, left) :]

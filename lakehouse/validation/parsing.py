@@ -27,16 +27,17 @@ def absent(source: pl.Expr, dtype: pl.DataType, null_values: tuple[str, ...]) ->
     return pl.when(source.is_in(list(null_values))).then(None).otherwise(source)
 
 
-def parse(value: pl.Expr, dtype: pl.DataType, feature: Feature) -> pl.Expr:
+def parse(value: pl.Expr, dtype: pl.DataType, feature: Feature, *, lenient: bool = True) -> pl.Expr:
     """The value as the feature's dtype, null where it does not fit.
 
     Args:
         value: the source column, missing values already null.
         dtype: what the file holds; String for text formats.
         feature: what it must become.
+        lenient: take the text ``12.0`` for the int 12, which costs every int twice the time.
     """
     if dtype == pl.String:
-        return _from_text(value, feature)
+        return _from_text(value, feature, lenient=lenient)
     if dtype == feature.dtype:
         return value
     if isinstance(dtype, pl.Datetime) and feature.type is FeatureType.DATETIME:
@@ -55,13 +56,14 @@ def _exactly(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return pl.when(cast == value).then(cast)
 
 
-def _from_text(text: pl.Expr, feature: Feature) -> pl.Expr:
+def _from_text(text: pl.Expr, feature: Feature, *, lenient: bool = True) -> pl.Expr:
     match feature.type:
         case FeatureType.STRING:
             return text
         case FeatureType.INT:
             # 12.0 is 12: what pandas writes for integers beside missing values.
-            return text.str.strip_suffix(".0").cast(pl.Int64, strict=False)
+            digits = text.str.strip_suffix(".0") if lenient else text
+            return digits.cast(pl.Int64, strict=False)
         case FeatureType.FLOAT:
             number = text.cast(pl.Float64, strict=False)
             return pl.when(number.is_infinite()).then(None).otherwise(number)  # 1e999 would become inf

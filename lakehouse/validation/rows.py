@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import polars as pl
 
@@ -15,7 +16,7 @@ from lakehouse.errors import SchemaError, nearest
 from lakehouse.schema import PROVENANCE, Domain, Feature, FeatureType, Schema
 from lakehouse.validation.parsing import absent, literal, named, parse
 
-__all__ = ["QUARANTINE", "TEXT", "Mapping", "check"]
+__all__ = ["QUARANTINE", "TEXT", "Mapping", "check", "too_strict"]
 
 TEXT = "_text:"
 """Prefix of the columns that keep what the file said beside what was made of it."""
@@ -43,6 +44,8 @@ class Mapping:
         rename: the file's name to the feature's.
         derive: feature name to SQL expression.
         function: the dataset's own pure function, LazyFrame to LazyFrame.
+        lenient: whether the text ``12.0`` is taken for the int 12. Reading is faster without; rows
+            with such texts are then rejected, and `too_strict` says so.
     """
 
     schema: Schema
@@ -50,6 +53,7 @@ class Mapping:
     rename: dict[str, str] = field(default_factory=dict)
     derive: dict[str, str] = field(default_factory=dict)
     function: Callable[[pl.LazyFrame], pl.LazyFrame] | None = None
+    lenient: bool = True
 
     def made(self, name: str) -> bool:
         """Whether a feature is computed rather than read from the file."""
@@ -127,6 +131,13 @@ def check(
     return checked, valid, rejected
 
 
+def too_strict(rejected: Path) -> bool:
+    """Whether rejected rows, in a Parquet file of `QUARANTINE`'s columns, may be valid when read leniently."""
+    unread = pl.element().str.ends_with(f": not {named(Feature(type=FeatureType.INT))}")
+    rows = pl.scan_parquet(rejected, glob=False).select(pl.col("reasons").list.eval(unread).list.any().any())
+    return bool(rows.collect().item())
+
+
 def _shown(column: str, dtype: pl.DataType) -> pl.Expr:
     """A value as the JSON of a quarantined row can hold it."""
     value = pl.col(column)
@@ -150,7 +161,7 @@ def _reasons(rules: Sequence[_Rule]) -> pl.Expr:
 def _value(mapping: Mapping, name: str, column: str, dtype: pl.DataType) -> pl.Expr:
     feature = mapping.schema.features[name]
     there = _there(mapping, feature, column, dtype)
-    value = parse(there, dtype, feature)
+    value = parse(there, dtype, feature, lenient=mapping.lenient)
     if feature.default is None:
         return value
     return pl.when(there.is_null()).then(pl.lit(literal(feature.default, feature), feature.dtype)).otherwise(value)
@@ -172,7 +183,9 @@ def _unread(
     """Something was there and no value came of it."""
     feature = mapping.schema.features[name]
     there = _there(mapping, feature, TEXT + column, dtypes[column])
-    return there.is_not_null() & (parse(there, dtypes[column], feature) if value is None else value).is_null()
+    if value is None:
+        value = parse(there, dtypes[column], feature, lenient=mapping.lenient)
+    return there.is_not_null() & value.is_null()
 
 
 def _computed(frame: pl.LazyFrame, mapping: Mapping) -> pl.LazyFrame:
