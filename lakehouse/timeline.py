@@ -64,8 +64,8 @@ class Timeline:
         if version is not None:
             found = next((v for v in self.versions if v.version == version), None)
             if found is None:
-                known = [v.version for v in self.versions]
-                there = ", ".join(map(str, known)) if len(known) <= _FEW else f"{known[0]} to {known[-1]}"
+                numbers = [str(v.version) for v in self.versions]
+                there = ", ".join(numbers) if len(numbers) <= _FEW else f"{numbers[0]} to {numbers[-1]}"
                 raise NotFoundError(f"dataset '{self.dataset}' has no version {version}; there is {there}")
             return found
         if as_of is None:

@@ -251,7 +251,7 @@ def test_an_ambiguous_beginning_lists_what_it_could_be(project):
     ("what", "says"),
     [
         ("a/e", "Did you mean 'a/d'?"),
-        ("a/d@9", "has no version 9; there is 0 to 2"),
+        ("a/d@9", "has no version 9; there is 0, 1, 2"),
         ("a/d@x", "is no version"),
         ("a/d@-1", "is no version"),
         ("execution:99", "the newest is execution:6"),

@@ -114,6 +114,8 @@ class Verb(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # In a raw docstring, as ruff wants one, click's mark for "leave these lines alone" is two characters.
+        self.help = (self.help or "").replace("\\b\n", "\b\n")
         self.params.extend(shared_options(hidden=True))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -112,7 +112,12 @@ class _Curation:
         self.source = site.config.source(dataset.source)
         function = curate_function(dataset, site.config.project)
         self.mapping = Mapping(
-            dataset.schema, self.source.format.null_values, dict(dataset.rename), dict(dataset.derive), function
+            dataset.schema,
+            self.source.format.null_values,
+            dict(dataset.rename),
+            dict(dataset.derive),
+            function,
+            tuple(dataset.partition_by),
         )
         code = code_hash(function)
         self.code = code

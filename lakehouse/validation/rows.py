@@ -44,6 +44,7 @@ class Mapping:
         rename: the file's name to the feature's.
         derive: feature name to SQL expression.
         function: the dataset's own pure function, LazyFrame to LazyFrame.
+        partition_by: features the table is partitioned by.
         lenient: whether the text ``12.0`` is taken for the int 12. Reading is faster without; rows
             with such texts are then rejected, and `too_strict` says so.
     """
@@ -53,6 +54,7 @@ class Mapping:
     rename: dict[str, str] = field(default_factory=dict)
     derive: dict[str, str] = field(default_factory=dict)
     function: Callable[[pl.LazyFrame], pl.LazyFrame] | None = None
+    partition_by: tuple[str, ...] = ()
     lenient: bool = True
 
     def made(self, name: str) -> bool:
@@ -243,6 +245,10 @@ def _rules(mapping: Mapping, present: dict[str, str], dtypes: dict[str, pl.DataT
                 _Rule(f"{name}: {reason}", broken.fill_null(value=False))
                 for reason, broken in _outside(value, feature, feature.domain)
             ]
+        if name in mapping.partition_by and feature.type is FeatureType.STRING:
+            # Delta reads "" back as null; polars takes a folder's * for a glob.
+            lost = (value == "") | value.str.contains("*", literal=True)
+            rules.append(_Rule(f"{name}: empty or with '*', so nothing to partition by", lost.fill_null(value=False)))
     return rules
 
 

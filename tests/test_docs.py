@@ -1,0 +1,341 @@
+"""What the pages show is what happens: every block of README and the guides is run, in order, in a folder of its own.
+
+``python tests/test_docs.py`` writes what really came into the pages, where that differs from what they show.
+"""
+
+import contextlib
+import importlib
+import io
+import os
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+import lakehouse
+from lakehouse import Lake, errors, formats
+from lakehouse.cli import program
+from lakehouse.config.loading import SOURCES
+from lakehouse.config.models import Dataset, Job, Retries, Settings
+from lakehouse.formats import Format
+from lakehouse.schema import Domain, Feature, Length, Schema
+from lakehouse.sources import Source
+
+PROJECT = Path(__file__).parents[1]
+README, TUTORIAL = PROJECT / "README.md", PROJECT / "docs" / "tutorial.md"
+COMMANDS, CONFIGURATION = PROJECT / "docs" / "commands.md", PROJECT / "docs" / "configuration.md"
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NAMED = re.compile(r"# (\S+\.(?:yaml|py))\n")
+DIFFERS = (  # from one run to the next
+    (r"\b\d+\.\d s\b", "0.0 s"),
+    (r'"seconds": [\d.e-]+', '"seconds": 0.0'),
+    (r"\b20[2-9]\d-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?", "MOMENT"),
+    (r"\b\d{8}T\d{6}Z-[0-9a-f]{6}\b", "RUN"),
+    (r"\bconfiguration [0-9a-f]{12}\b", "configuration HASH"),
+    (r"\b([\w/]+):[0-9a-f]{12}$", r"\1:HASH"),
+    (r"\bcode [0-9a-f]{7,40}[^,]*", "code none"),
+    (r"\blakehouse \d+\.\d+\.\d+\S*", "lakehouse VERSION"),
+)
+
+
+def same(text):
+    """The text without what differs from one run to the next, as lines."""
+    lines = []
+    for line in text.rstrip().splitlines():
+        for pattern, instead in DIFFERS:
+            line = re.sub(pattern, instead, line)  # noqa: PLW2901
+        lines.append(line.rstrip())
+    return lines
+
+
+def shows(shown, came):
+    """Whether the output came as a page shows it; a line that is only ``…`` stands for any number of lines."""
+    pattern = "".join("(?:.*\n)*?" if line.strip() == "…" else re.escape(line) + "\n" for line in same(shown))
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in same(came))) is not None
+
+
+@dataclass
+class Reader:
+    """Somebody who does all that a page shows, in order."""
+
+    folder: Path
+    space: dict = field(default_factory=dict)
+    printed: str = ""
+
+    def __post_init__(self):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LAKEHOUSE_", "PYTEST_"))}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self.environment = {**kept, "PATH": path, "NO_COLOR": "1", "PYTHONWARNINGS": "error"}
+
+    def follow(self, page):
+        """Run a page's blocks.
+
+        Returns:
+            The page with the output that came in the place of what it shows, where these differ.
+        """
+        try:
+            return BLOCK.sub(lambda block: f"```{block[1]}\n{self._do(block[1], block[2])}```", page)
+        finally:
+            if "lake" in self.space:
+                self.space["lake"].close()
+
+    def _do(self, language, text):
+        named = NAMED.match(text)
+        if language in ("yaml", "python") and named:
+            file = self.folder / named[1]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, "utf-8")
+        elif language == "python":
+            self._python(text)
+        elif language == "text":
+            return text if shows(text, self.printed) else self.printed
+        elif language == "console":
+            return self._console(text)
+        return text
+
+    def _python(self, text):
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.chdir(self.folder):
+            exec(compile(text, "page", "exec"), self.space)
+        self.printed = out.getvalue()
+
+    def _console(self, text):
+        steps = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE)
+        if steps[0][0].startswith(("make", "pip")):
+            return text
+        mark = "=*= done"
+        script = "".join(f'{command}\nprintf "%s\\n" "{mark} $?"\n' for command, _ in steps)
+        told = subprocess.run(
+            ["/bin/sh", "-c", f"exec 2>&1\n{script}pwd"],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        ).stdout
+        *outputs, here = re.split(rf"{re.escape(mark)} \d+\n", told)
+        statuses = [int(status) for status in re.findall(rf"{re.escape(mark)} (\d+)\n", told)]
+        self.folder = Path(here.strip())
+        lines = []
+        for (command, shown), came, status in zip(steps, outputs, statuses, strict=True):
+            assert status == 0 or re.search(r"Error\b", shown), f"$ {command}\n{came}"
+            lines.append(f"$ {command}\n{shown if not shown or shows(shown, came) else came}")
+        return "".join(lines)
+
+
+def lay_out(page, folder):
+    """What a reader of this page has before the first line: the clone's own lake, data and jobs."""
+    for name in ("configs", "jobs", "docs", "data/samples"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    if page == README:
+        shutil.copytree(PROJECT / "data/samples/flights", folder / "path/to/your/files")
+    return Reader(folder)
+
+
+def read_through(page, folder):
+    """The page as it stands, and as it would stand if it showed what really comes."""
+    text = page.read_text("utf-8")
+    runs = re.sub(r"^```yaml\n#", "```yml\n#", text, flags=re.MULTILINE) if page == README else text
+    return text, lay_out(page, folder).follow(runs).replace("```yml\n#", "```yaml\n#")
+
+
+@pytest.mark.parametrize("page", [README, TUTORIAL, COMMANDS], ids=lambda page: page.stem)
+def test_every_block_of_a_page_runs_and_gives_what_the_page_shows(page, tmp_path):
+    text, real = read_through(page, tmp_path / "clone")
+    assert text == real, f"correct {page.name}, or run: python tests/test_docs.py"
+
+
+def test_an_output_that_differs_from_the_shown_one_is_noticed(tmp_path):
+    page = "```console\n$ echo 1; echo 2\n1\n3\n```\n"
+    assert Reader(tmp_path).follow(page) == page.replace("3", "2")
+    assert Reader(tmp_path).follow(page.replace("3", "…")) == page.replace("3", "…")
+    with pytest.raises(AssertionError, match=r"\$ false"):
+        Reader(tmp_path).follow("```console\n$ false\n```\n")
+
+
+def test_the_dataset_that_readme_shows_is_a_valid_one(tmp_path):
+    reader = lay_out(TUTORIAL, tmp_path / "clone")
+    (shown,) = (text for language, text in BLOCK.findall(README.read_text("utf-8")) if language == "yaml")
+    path = reader.folder / NAMED.match(shown)[1]
+    path.write_text(shown, "utf-8")
+    with Lake(reader.folder / "configs") as lake:
+        assert lake.run("nightly").ok
+        assert "gained" in lake.read("aviation/flights").columns
+
+
+def test_the_demo_runs_and_begins_with_what_readme_shows(tmp_path):
+    reader = lay_out(TUTORIAL, tmp_path / "clone")
+    told = subprocess.run(
+        ["/bin/sh", "docs/demo.sh"],
+        cwd=reader.folder,
+        env=reader.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    assert told.stderr == ""
+    shown = next(text for _, text in BLOCK.findall(README.read_text("utf-8")) if "$ lakehouse run" in text)
+    assert "\n".join(same(shown)) in "\n".join(same(told.stdout))
+    assert "nothing new (31 files)" in told.stdout
+    assert "the lake is whole" in told.stdout
+
+
+def test_every_make_target_that_a_page_names_exists():
+    targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    for page in pages():
+        named = re.findall(r"^(?:\$ )?make ([a-z]+)|`make ([a-z]+)`", page.read_text("utf-8"), re.MULTILINE)
+        assert {target for pair in named for target in pair if target} <= targets, page
+
+
+def test_every_command_is_a_heading_and_every_heading_a_command_with_its_method():
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", COMMANDS.read_text("utf-8"), re.MULTILINE | re.DOTALL))
+    assert sorted(sections) == sorted(program.commands)
+    for verb, text in sections.items():
+        assert (f"`Lake.{verb}`" in text) == hasattr(Lake, verb), verb
+        options = {option for option in program.commands[verb].params if not getattr(option, "hidden", False)}
+        for option in (name for parameter in options for name in parameter.opts if name.startswith("--")):
+            assert option in text, f"{verb} {option}"
+        for option in re.findall(r"`(--[a-z-]+)", text):
+            assert option in {name for parameter in program.commands[verb].params for name in parameter.opts}, verb
+
+
+def test_every_method_of_a_lake_is_in_the_commands_page():
+    methods = {name for name, value in vars(Lake).items() if not name.startswith("_") and name != "close" and value}
+    assert {name for name in methods if f"`Lake.{name}`" not in COMMANDS.read_text("utf-8")} == set()
+
+
+def section(title, level="##"):
+    """One section of the configuration's page."""
+    pattern = rf"^{level} {re.escape(title)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)"
+    return re.search(pattern, CONFIGURATION.read_text("utf-8"), re.MULTILINE | re.DOTALL)[1]
+
+
+def keys_told(text):
+    """The keys in the first column of a section's tables, and those of its prose that are `so`."""
+    cells = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    return {key for cell in cells for key in re.findall(r"`(\w+)`", cell)}
+
+
+def fields(*models):
+    """The names of models' fields."""
+    return {
+        name for model in models for name in getattr(model, "model_fields", getattr(model, "__pydantic_fields__", {}))
+    }
+
+
+@pytest.mark.parametrize(
+    ("title", "level", "known"),
+    [
+        ("lakehouse.yaml", "##", fields(Settings) | {"environments"}),
+        ("Datasets", "##", fields(Dataset) - {"name"} | fields(Feature)),
+        ("Features", "###", fields(Feature)),
+        ("Jobs", "##", fields(Job) - {"name"}),
+    ],
+)
+def test_the_configuration_page_has_every_key_and_no_other(title, level, known):
+    assert keys_told(section(title, level)) == known
+
+
+def test_the_configuration_page_has_every_key_of_what_stands_inside_a_key():
+    for words, models in ((section("Datasets"), (Domain, Length, Schema)), (section("Jobs"), (Retries,))):
+        assert {name for name in fields(*models) if not re.search(rf"\b{name}\b", words)} == set()
+
+
+def test_the_configuration_page_has_every_key_of_every_source_and_no_other():
+    text = section("Sources")
+    parts = dict(re.findall(r"^`type: (\w+)`\n(.*?)(?=^`type: |\Z)", text, re.MULTILINE | re.DOTALL))
+    assert parts.keys() == SOURCES.keys()
+    for kind, dotted in SOURCES.items():
+        module, _, name = dotted.rpartition(".")
+        assert keys_told(parts[kind]) == fields(getattr(importlib.import_module(module), name)) - fields(Source), kind
+    assert {name for name in fields(Source) if f"`{name}`" not in text.partition("`type:")[0]} == set()
+
+
+def test_the_configuration_page_has_every_key_of_every_format_and_no_other():
+    text = section("Formats")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE))
+    assert rows.keys() == formats.FORMATS.keys()
+    for kind, model in formats.FORMATS.items():
+        assert set(re.findall(r"`(\w+)` (?:\(|is )", rows[kind])) == fields(model) - fields(Format), kind
+    assert {name for name in fields(Format) if f"`{name}`" not in text} == set()
+
+
+def pages():
+    """Every page of the project."""
+    found = (page.relative_to(PROJECT) for page in PROJECT.rglob("*.md"))
+    hidden = {"node_modules", "dist", "build"}
+    kept = [page for page in found if not any(part.startswith(".") or part in hidden for part in page.parts)]
+    assert len(kept) > 10
+    return [PROJECT / page for page in kept]
+
+
+def anchors(page):
+    """The places in a page that a link can name."""
+    headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_between_pages_leads_somewhere():
+    for page in pages():
+        for link in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", page.read_text("utf-8"))):
+            if link.startswith(("http://", "https://", "mailto:")):
+                continue
+            path, _, anchor = link.partition("#")
+            target = page.parent / path if path else page
+            assert target.exists(), f"{page}: {link}"
+            assert not anchor or anchor in anchors(target), f"{page}: {link}"
+
+
+def test_the_public_names_are_there():
+    assert lakehouse.__all__ == ["Lake"]
+    for found in pkgutil.walk_packages(lakehouse.__path__, "lakehouse."):
+        if not found.name.endswith("__main__"):
+            module = importlib.import_module(found.name)
+            assert {name for name in getattr(module, "__all__", ()) if not hasattr(module, name)} == set(), found.name
+
+
+def test_the_tree_of_errors_in_the_docstring_is_the_real_one():
+    tree, above = {}, []
+    for marks, name in re.findall(r"^    ( *[+-] |)(\w+Error)\b", errors.__doc__, re.MULTILINE):
+        del above[(len(marks) + 0) // 2 :]
+        tree[name] = above[-1] if above else "Exception"
+        above.append(name)
+    real = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and name.endswith("Error")}
+    assert tree == {name: kind.__base__.__name__ for name, kind in real.items()}
+
+
+def test_no_file_names_a_machine_a_tool_or_a_registry():
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git clone")
+    # In pieces, or this file would name them itself.
+    words = ("/work/", "/tmp/lab", "issue #", "issues show", "pypi.org", "pythonhosted")  # noqa: ISC001
+    for name in filter(None, listed.stdout.split("\0")):
+        file = PROJECT / name
+        if file.is_file():
+            text = file.read_text("utf-8", "replace").lower()
+            assert [word for word in words if word in text] == [], name
+            assert not (name.endswith(".md") and re.search(r"\bsessions?\b", text)), name
+
+
+if __name__ == "__main__":
+    for chosen in (README, TUTORIAL, COMMANDS):
+        with tempfile.TemporaryDirectory() as scratch:
+            before, after = read_through(chosen, Path(scratch) / "clone")
+        if before != after:
+            chosen.write_text(after, "utf-8")
+            print(f"corrected {chosen}")  # noqa: T201
