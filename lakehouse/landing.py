@@ -5,8 +5,8 @@ A file is new by origin, size, time and content hash. Nothing here looks into a 
 
 from __future__ import annotations
 
-import dataclasses
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -113,7 +113,9 @@ class _Landing:
         self.about = Context("Source", name)
         self.attempts = attempts
         self.started = time.monotonic()
-        self.counts = Landed(source=name, execution=0)
+        self.execution = 0
+        self.counts: Counter[str] = Counter()
+        self.notes: list[Note] = []
         self.arrived: list[_Arrival] = []
         self.waiting = 0  # bytes of what arrived
         self._settle()
@@ -129,43 +131,38 @@ class _Landing:
         self.site.storage.discard_incoming(self.name)
 
     def _note(self, kind: str, where: str, message: str) -> None:
-        note = Note(kind, printable(where), self.site.config.redact(message))
-        self.counts = dataclasses.replace(self.counts, notes=(*self.counts.notes, note))
-
-    def _count(self, **more: int) -> None:
-        values = {name: getattr(self.counts, name) + value for name, value in more.items()}
-        self.counts = dataclasses.replace(self.counts, **values)
+        self.notes.append(Note(kind, printable(where), self.site.config.redact(message)))
 
     def take(self, offer: Offer) -> None:
         """Bring one offered file in, or say why not."""
-        self._count(files=1)
+        self.counts["files"] += 1
         if offer.unchanged:
-            self._count(unchanged=1)
+            self.counts["unchanged"] += 1
             return
         if offer.settling > 0:
-            self._count(settling=1)
+            self.counts["settling"] += 1
             self._note("settling", offer.origin, f"still settling: counts as whole in {offer.settling:.0f} s")
             return
         self._begin()
         try:
             arrival = self._fetch(offer)
         except SourceError as error:
-            self._count(failed=1)
+            self.counts["failed"] += 1
             self._note("failed", offer.origin, str(error))
             return
         if arrival is None:
-            self._count(unchanged=1)
+            self.counts["unchanged"] += 1
             return
         self.arrived.append(arrival)
         self.waiting += arrival.staged.size
-        self.site.report(Progress("land", self.name, self.counts.files, None, "files"))
+        self.site.report(Progress("land", self.name, self.counts["files"], None, "files"))
         if len(self.arrived) >= _BATCH_FILES or self.waiting >= _BATCH_BYTES:
             self.publish()
 
     def _begin(self) -> None:
         """Record the execution before the first byte is written; a landing with nothing to do has none."""
-        if self.counts.execution == 0:
-            self.counts = dataclasses.replace(self.counts, execution=self.site.begin("Land", self.about, {}))
+        if self.execution == 0:
+            self.execution = self.site.begin("Land", self.about, {})
             point("land.begun")
 
     def _fetch(self, offer: Offer) -> _Arrival | None:
@@ -203,7 +200,7 @@ class _Landing:
                 "size": arrival.staged.size,
                 "sha256": arrival.staged.sha256,
                 "landed_at": now.isoformat(),
-                "execution": self.counts.execution,
+                "execution": self.execution,
             }
             for arrival in self.arrived
         ]
@@ -231,7 +228,7 @@ class _Landing:
             Sighting(self.name, a.origin, a.staged.size, a.modified, a.staged.sha256, now) for a in self.arrived
         ]
         self.site.put(
-            self.counts.execution,
+            self.execution,
             "Land",
             self.about,
             links=[(artifact, EventType.OUTPUT) for artifact in raw.values()],
@@ -250,16 +247,17 @@ class _Landing:
             mine, sha256 = raw_id(self.name, arrival.staged.sha256), arrival.staged.sha256
             before = self.seen.get(arrival.origin)
             if before is not None and before.sha256 == sha256:
-                self._count(unchanged=1)
+                self.counts["unchanged"] += 1
                 continue
             if mine in known:
-                self._count(duplicates=1)
+                self.counts["duplicates"] += 1
                 self._note(
                     "duplicate", arrival.origin, f"same content as '{known[mine]}': stored once, its rows count once"
                 )
                 continue
             known[mine] = arrival.staged.name
-            self._count(new=1, size=arrival.staged.size)
+            self.counts["new"] += 1
+            self.counts["size"] += arrival.staged.size
             if before is not None:
                 self._note("changed", arrival.origin, "changed since it was landed: the new bytes correct the old rows")
             if arrival.staged.size == 0:
@@ -272,21 +270,25 @@ class _Landing:
             yield
             self.publish()
         except BaseException as error:
-            if self.counts.execution:
-                self.site.fail(self.counts.execution, "Land", self.about, error)
+            if self.execution:
+                self.site.fail(self.execution, "Land", self.about, error)
             raise
-        if self.counts.execution:
-            properties = {name: getattr(self.counts, name) for name in ("files", "new", "size", "failed")}
-            self.site.put(
-                self.counts.execution, "Land", self.about, state=ExecutionState.COMPLETE, properties=properties
-            )
+        if self.execution:
+            properties = {name: self.counts[name] for name in ("files", "new", "size", "failed")}
+            self.site.put(self.execution, "Land", self.about, state=ExecutionState.COMPLETE, properties=properties)
             point("land.finished")
-        done = self.counts.files
+        done = self.counts["files"]
         self.site.report(Progress("land", self.name, done, done, "files", finished=True))
 
     def result(self) -> Landed:
         """What was done."""
-        return dataclasses.replace(self.counts, seconds=time.monotonic() - self.started)
+        return Landed(
+            self.name,
+            self.execution,
+            **self.counts,
+            seconds=time.monotonic() - self.started,
+            notes=tuple(self.notes),
+        )
 
 
 def _retryable(error: Exception) -> bool:

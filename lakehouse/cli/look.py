@@ -244,7 +244,8 @@ def quarantine(session: Session, dataset: str, limit: int, reason: str | None) -
     if session.as_json:
         output.tell(found)
         return
-    click.echo(f"{dataset}: {output.count(found.rows, 'row')} in quarantine")
+    which = "" if reason is None else f" with a reason that contains '{printable(reason)}'"
+    click.echo(f"{dataset}: {output.count(found.rows, 'row')} in quarantine{which}")
     if not found.rows:
         return
     output.table(["rows", "reason"], [(f"{number:,}", why) for why, number in found.reasons.items()], right=["rows"])

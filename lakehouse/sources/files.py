@@ -39,8 +39,8 @@ def storable(path: str) -> str:
 
 def origin_of(path: str, folder: Path) -> str:
     """A file's origin: its path below the project's folder, which may be moved, or else its whole path."""
-    below = os.path.relpath(path, os.path.abspath(folder))
-    return storable(path if below.startswith("..") else below)
+    inside = os.path.join(os.path.abspath(folder), "")
+    return storable(path.removeprefix(inside))
 
 
 def _as_list(value: Any) -> Any:

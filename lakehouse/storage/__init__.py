@@ -32,6 +32,7 @@ from lakehouse.storage.locks import hold
 __all__ = ["Staged", "Storage", "hash_file", "refused", "safe_name", "sync_file", "sync_folders", "sync_written"]
 
 _INCOMING = PurePosixPath("raw/.incoming")
+_MANIFEST = "manifest.json"
 _LONGEST_NAME = 200  # bytes; file systems take 255
 _WAIT = 3600.0  # seconds one command waits for another on the same source or dataset
 
@@ -62,7 +63,7 @@ def safe_name(name: str) -> str:
     shown = "".join(
         c if c.isprintable() and c != "%" else urllib.parse.quote(c, errors="surrogateescape") for c in base
     )
-    if shown.strip(". ") == "" or shown.casefold() == "manifest.json":
+    if shown.strip(". ") == "" or shown.casefold() == _MANIFEST:
         shown = f"raw-{shown.replace('.', '%2E')}"
     stem, dot, ending = shown.rpartition(".")
     while len(shown.encode()) > _LONGEST_NAME:
@@ -135,8 +136,9 @@ class Storage:
         with refused(f"landing in source '{source}'"):
             for file, manifest in staged:
                 text = json.dumps(manifest, ensure_ascii=False).encode("utf-8", "backslashreplace")
-                _write_new(file.folder / "manifest.json", text)
-            sync_written([p for f, _ in staged for p in (f.folder / f.name, f.folder / "manifest.json")], self.root)
+                _write_new(file.folder / _MANIFEST, text)
+            written = (file.folder / name for file, _ in staged for name in (file.name, _MANIFEST))
+            sync_written(written, 2 * len(staged), self.root)
             point("land.synced")
             zone = self.path(f"raw/{source}")
             shards = {file.sha256[:2]: zone / file.sha256[:2] for file, _ in staged}
@@ -244,5 +246,5 @@ def _rename_new(file: Staged, target: Path) -> str:
         if not target.is_dir():
             raise
         shutil.rmtree(file.folder)
-        return next(entry.name for entry in target.iterdir() if entry.name != "manifest.json")
+        return next(entry.name for entry in target.iterdir() if entry.name != _MANIFEST)
     return file.name

@@ -7,7 +7,7 @@ import errno
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,12 +29,17 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def sync_written(paths: Sequence[Path], within: Path) -> None:
-    """Wait until many freshly written files, or the folders renames went to, are on the disk.
+def sync_written(paths: Iterable[Path], count: int, within: Path) -> None:
+    """Wait until freshly written files, or the folders renames went to, are on the disk.
 
     Thousands of small files cost one ``syncfs`` in place of one ``fsync`` each.
+
+    Args:
+        paths: the files; not looked at where there are many.
+        count: how many there are.
+        within: a folder of the same file system.
     """
-    if len(paths) > _FEW and _sync_file_system(within):
+    if count > _FEW and _sync_file_system(within):
         return
     for path in paths:
         sync_file(path)
@@ -42,7 +47,8 @@ def sync_written(paths: Sequence[Path], within: Path) -> None:
 
 def sync_folders(folders: Iterable[Path], within: Path) -> None:
     """As `sync_written`, for the folders that hold renamed entries."""
-    sync_written(sorted(set(folders)), within)
+    distinct = sorted(set(folders))
+    sync_written(distinct, len(distinct), within)
 
 
 def _sync_file_system(path: Path) -> bool:
