@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lakehouse.errors import ConfigError, LakehouseError
+from lakehouse.errors import ConfigError, LakehouseError, nearest
 from lakehouse.records import Report, printable, silent
 
 if TYPE_CHECKING:
@@ -140,6 +140,14 @@ class Doors(click.Group):
                     [(name.ljust(width), self.commands[name].get_short_help_str(room)) for name in names]
                 )
         del ctx
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a mistyped one is told with the nearest."""
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            ctx.fail(f"no command '{printable(args[0])}'.{nearest(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what a lake raises on purpose becomes a message and a status."""
