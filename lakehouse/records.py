@@ -165,8 +165,9 @@ class Note:
     """Something a person should know that did not stop the run (or stopped one file of it).
 
     Attributes:
-        kind: ``refused`` (a file), ``rejected`` (rows), ``settling``, ``duplicate``,
-            ``new_column``, ``missing_column``, ``empty``, ``recovered``.
+        kind: of files ``refused``, ``failed``, ``settling``, ``duplicate``, ``changed``, ``empty``,
+            ``skipped``; of rows ``rejected``, ``older``; of columns ``new_column``,
+            ``missing_column``; ``recovered`` of what a crash left.
         where: the file, dataset or column it is about, safe to print.
     """
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -12,12 +14,12 @@ import polars as pl
 
 from lakehouse import tables, timeline
 from lakehouse.errors import ConfigError, IntegrityError, NotFoundError, StorageError
-from lakehouse.formats import Raw
-from lakehouse.records import ExecutionState, Trace, Version, printable
+from lakehouse.formats import FORMATS, Format, Raw
+from lakehouse.records import EventType, ExecutionState, Trace, Version, printable
 from lakehouse.site import Site
 from lakehouse.validation import QUARANTINE
 
-__all__ = ["history", "moment", "quarantine", "read", "scan", "trace"]
+__all__ = ["history", "moment", "quarantine", "read", "readable", "scan", "trace"]
 
 _LOOKS, _PAUSE = 20, 0.05  # how often, and how long between (seconds), to look for a version to settle
 
@@ -50,7 +52,8 @@ def scan(site: Site, name: str, *, version: int | None = None, as_of: datetime |
     """A dataset's rows as they were visible at a version or moment, or now; lazy.
 
     Returns:
-        The dataset's features, then ``_raw``, ``_row``, ``_execution``, ``_recorded_at``.
+        The table's columns: the features it was made with, ``_raw``, ``_row``, ``_execution``,
+        ``_recorded_at``, then features that came later.
 
     Raises:
         NotFoundError: no such dataset or version, or none yet at that moment, or it has not come.
@@ -92,11 +95,23 @@ def read(site: Site, name: str, *, version: int | None = None, as_of: datetime |
         StorageError: a part of the table is gone or damaged.
     """
     frame = scan(site, name, version=version, as_of=as_of)
-    try:
+    with readable(name):
         return frame.collect(engine="streaming")
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Say what polars says of a table's bytes as an error of ours; for the rows of `scan` and `quarantine`.
+
+    Raises:
+        StorageError: a part of the table is gone or damaged.
+    """
+    try:
+        yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        why = next(iter(str(error).splitlines()), type(error).__name__)
         raise StorageError(
-            f"dataset '{name}' cannot be read: {str(error).splitlines()[0]}; `lakehouse check` tells what is damaged"
+            f"dataset '{name}' cannot be read: {why}; `lakehouse check` tells what is damaged"
         ) from error
 
 
@@ -136,7 +151,8 @@ def trace(site: Site, name: str, row: Mapping[str, Any]) -> Trace:
     Args:
         site: the opened lake.
         name: the dataset.
-        row: any mapping with ``_raw`` and ``_row``: a row of `scan` or `quarantine` as a dict.
+        row: any mapping with ``_raw`` and ``_row``: a row of `scan` or `quarantine` as a dict. With
+            ``_execution`` the file is read the way it was read then.
 
     Raises:
         NotFoundError: no such dataset or raw file, or the file has no such record.
@@ -155,7 +171,20 @@ def trace(site: Site, name: str, row: Mapping[str, Any]) -> Trace:
     path = site.storage.path(artifact.uri)
     with site.storage.work(f"trace/{sha256[:16]}") as work:
         raw = Raw(sha256, printable(str(artifact.properties["name"])), path)
-        line, text = site.config.source(dataset.source).format.locate(raw, number, work)
+        line, text = _format(site, dataset.source, row.get("_execution")).locate(raw, number, work)
     seen = site.ledger.all_sightings(dataset.source, [sha256])
     origins = tuple(dict.fromkeys(s.origin for s in seen))
     return Trace(name, sha256, dataset.source, origins, artifact.uri, number, line, text)
+
+
+def _format(site: Site, source: str, execution: int | None) -> Format:
+    """The format a curation read its files with; the source's own now where that is not known."""
+    now = site.config.source(source).format
+    if execution is None:
+        return now
+    events = site.ledger.get_events(execution_ids=[execution], types=[EventType.INPUT])
+    for artifact in site.ledger.get_artifacts(type="Schema", ids=[event.artifact_id for event in events]):
+        values = json.loads(str(artifact.properties.get("format", "{}")))
+        if values:
+            return FORMATS[values["type"]].model_validate(values)
+    return now

@@ -96,9 +96,10 @@ class Timeline:
         whole = [execution for execution, raws in hidden.items() if raws is None]
         if whole:
             frame = frame.filter(~pl.col("_execution").is_in(whole))
-        for execution, raws in hidden.items():
-            if raws is not None:
-                frame = frame.filter((pl.col("_execution") != execution) | ~pl.col("_raw").is_in(sorted(raws)))
+        rows = [(execution, raw) for execution, raws in hidden.items() for raw in raws or ()]
+        if rows:
+            gone = pl.LazyFrame(rows, schema={"_execution": pl.Int64, "_raw": pl.String}, orient="row")
+            frame = frame.join(gone, on=["_execution", "_raw"], how="anti", maintain_order="left")
         return frame
 
 

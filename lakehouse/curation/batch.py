@@ -208,13 +208,21 @@ class _Batch:
             self._refuse(file.raw, error)
         except PolarsError as error:
             _raise_if_disk(error)
-            self._refuse(file.raw, FormatError(f"'{file.raw.name}' cannot be read: {str(error).splitlines()[0]}"))
+            what = f"'{file.raw.name}' cannot be read: {str(error).splitlines()[0]}"
+            mapping = self.header.mapping
+            if mapping.function is not None or mapping.derive:
+                # Its records were told apart, so it is most likely what the dataset makes of them.
+                raise SchemaError(f"dataset '{self.dataset.name}': derive or the curation function: {what}") from error
+            self._refuse(file.raw, FormatError(what))
 
     def _sink(self, frame: pl.LazyFrame, files: Sequence[Prepared], careful: Careful | None = None) -> _Outcome:
         """One streaming pass: valid rows, rejected rows and counts."""
         columns = files[0].columns
         dtypes = {name: dtype for name, dtype in frame.collect_schema().items() if name in columns}
-        checked, valid, rejected = check(frame, dtypes, self.header.mapping, self.header.added(columns))
+        try:
+            checked, valid, rejected = check(frame, dtypes, self.header.mapping, self.header.added(columns))
+        except SchemaError as error:
+            raise SchemaError(f"dataset '{self.dataset.name}': {error}") from error
         if careful is not None:
             rejected = pl.concat([rejected, _quarantined(careful.broken)])
         sort = self.dataset.event_time is not None and sum(self.sizes[f.raw.sha256] for f in files) <= _SORT_BYTES
@@ -229,16 +237,27 @@ class _Batch:
         suspect = pl.col("_suspect").sum() if careful is None else pl.lit(0)
         sinks = [
             self._stamped(valid).sink_parquet(
-                target, compression="zstd", compression_level=_ZSTD, maintain_order=True, mkdir=True, lazy=True
+                target, compression="zstd", compression_level=_ZSTD, maintain_order=sort, mkdir=True, lazy=True
             ),
             self._stamped(rejected).sink_parquet(outcome.rejected, compression="zstd", lazy=True),
             _per_file(checked, files, suspects=suspect, rejected=(~pl.col("_ok")).sum()),
         ]
         if self.header.mapping.function is not None:
-            sinks.append(_per_file(frame, files))
-        counts = pl.collect_all(sinks, engine="streaming")[2:]
-        self._conserve(outcome, counts, files)
+            sinks += [_rows_of(frame), _rows_of(checked)]
+        _, _, counts, *rows = self._collected(sinks)
+        self._conserve(outcome, counts, rows, files)
         return outcome
+
+    def _collected(self, sinks: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
+        """Run the query; what the dataset's own function raises on the way is its error, not the file's."""
+        try:
+            return pl.collect_all(sinks, engine="streaming")
+        except PolarsError:
+            raise
+        except Exception as error:
+            raise SchemaError(
+                f"dataset '{self.dataset.name}': curate: the function raised {type(error).__name__}: {error}"
+            ) from error
 
     def _stamped(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         return rows.with_columns(
@@ -246,24 +265,41 @@ class _Batch:
             pl.lit(self.stamp.recorded_at).cast(pl.Datetime("us", "UTC")).alias("_recorded_at"),
         )
 
-    def _conserve(self, outcome: _Outcome, counts: Sequence[pl.DataFrame], files: Sequence[Prepared]) -> None:
-        """Rows read = rows written as valid + rows written as rejected, by the Parquet files' own word."""
-        outcome.scanned = {raw: Count(rows, suspects) for raw, rows, suspects, _ in counts[0].iter_rows()}
-        checked = {raw: rows for raw, rows, *_ in counts[0].iter_rows()}
-        before = dict(counts[-1].iter_rows()) if len(counts) > 1 else checked
-        bad = {raw: rejected for raw, *_, rejected in counts[0].iter_rows()}
+    def _conserve(
+        self, outcome: _Outcome, counts: pl.DataFrame, rows: Sequence[pl.DataFrame], files: Sequence[Prepared]
+    ) -> None:
+        """Rows read = rows written as valid + rows written as rejected, by the Parquet files' own word.
+
+        Args:
+            outcome: gets the counts.
+            counts: rows, suspects and rejected rows of each raw file, as they were checked.
+            rows: which rows went into the dataset's function, and which came out; nothing without one.
+            files: what was read.
+
+        Raises:
+            SchemaError: the function dropped, added or mixed up rows.
+            StorageError: the counts do not agree.
+        """
+        checked = {raw: (read, bad) for raw, read, _, bad in counts.iter_rows()}
+        outcome.scanned = {raw: Count(read, suspects) for raw, read, suspects, _ in counts.iter_rows()}
+        if rows and not rows[0].equals(rows[1]):
+            raise SchemaError(
+                f"dataset '{self.dataset.name}': curate: the function must give back exactly the rows it got, with "
+                f"their _raw and _row: {rows[0]['rows'].sum():,} went in and {rows[1]['rows'].sum():,} came out (files "
+                f"from '{files[0].raw.name}'). Nothing was appended"
+            )
+        read, bad = (sum(pair[side] for pair in checked.values()) for side in (0, 1))
         valid = sum(pq.read_metadata(path).num_rows for path in outcome.parts())
         rejected = pq.read_metadata(outcome.rejected).num_rows
-        broken = rejected - sum(bad.values())  # records a careful reading set apart before any check
-        if before != checked or valid != sum(checked.values()) - sum(bad.values()) or (broken and len(files) > 1):
-            raise SchemaError(
-                f"dataset '{self.dataset.name}': of {sum(before.values()):,} rows read from '{files[0].raw.name}' "
-                f"and {len(files) - 1} more files, {valid:,} came out valid and {rejected:,} rejected; the curation "
-                "function must neither drop nor add rows. Nothing was appended"
+        broken = rejected - bad  # records that a careful reading of one file set apart before any check
+        if valid != read - bad or broken < 0 or (broken and len(files) > 1):
+            raise StorageError(
+                f"dataset '{self.dataset.name}': {read:,} rows were read from '{files[0].raw.name}' and on, but "
+                f"{valid:,} valid and {rejected:,} rejected ones were written. Nothing was appended; please report this"
             )
         for file in files:
-            raw = file.raw.sha256
-            outcome.counts[raw] = (checked.get(raw, 0) + broken, bad.get(raw, 0) + broken)
+            read, bad = checked.get(file.raw.sha256, (0, 0))
+            outcome.counts[file.raw.sha256] = (read + broken, bad + broken)
 
     def _keep(self, outcome: _Outcome) -> None:
         self.written.valid += [path for path in outcome.parts() if pq.read_metadata(path).num_rows]
@@ -306,6 +342,12 @@ def _per_file(frame: pl.LazyFrame, files: Sequence[Prepared], **sums: pl.Expr) -
     if len(files) == 1:
         return frame.select(pl.lit(files[0].raw.sha256).alias("_raw"), *columns)
     return frame.group_by("_raw").agg(columns)
+
+
+def _rows_of(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Which rows of which raw files a frame holds: their number and a sum of their row numbers' hashes."""
+    mark = (pl.col("_row").hash() // 2**24).sum()
+    return frame.group_by("_raw").agg(pl.len().alias("rows"), mark.alias("mark")).sort("_raw")
 
 
 def _quarantined(broken: pl.LazyFrame) -> pl.LazyFrame:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from lakehouse import tables, timeline
-from lakehouse.errors import CommitError
+from lakehouse.errors import CommitError, SchemaError
 from lakehouse.faults import point
 from lakehouse.records import Artifact, Context, EventType, Execution, ExecutionState, Value
 from lakehouse.site import Site
@@ -84,6 +84,7 @@ def carry_out(site: Site, execution: int, plan: Plan) -> int | None:
 
     Raises:
         CommitError: another process took this batch's place.
+        SchemaError: the table was changed by something else meanwhile.
         StorageError: the disk refused; the next run carries the plan out.
     """
     about = Context("Dataset", plan.dataset)
@@ -100,7 +101,7 @@ def carry_out(site: Site, execution: int, plan: Plan) -> int | None:
             version = plan.offset + number
             point("curate.committed")
             outputs.append(_table_version(site, plan, version, number, execution))
-    except CommitError as error:
+    except (CommitError, SchemaError) as error:  # it will never succeed: do not let it stand in the way
         site.fail(execution, "Curate", about, error)
         raise
     links: list[tuple[Artifact | int, EventType]] = [

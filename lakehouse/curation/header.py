@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from lakehouse.config import Dataset
 from lakehouse.errors import FormatError, nearest
@@ -15,12 +16,23 @@ __all__ = ["Header"]
 _UNSTORABLE = re.compile(r"^_|[ ,;{}()\n\t=]|^$")
 
 
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """How a set of columns fits: features and their columns it lacks, columns the schema does not know."""
+
+    missing: dict[str, str]
+    new: list[str]
+    unusable: list[str]
+
+
 class Header:
     """Decides, once for every set of columns, whether a file fits and what is said of it."""
 
     def __init__(self, dataset: Dataset, mapping: Mapping) -> None:
         self.dataset = dataset
         self.mapping = mapping
+        self._expected = mapping.columns()
+        self._fits: dict[tuple[str, ...], _Fit] = {}
         self._told: set[tuple[str, ...]] = set()
 
     def check(self, columns: tuple[str, ...], name: str) -> list[Note]:
@@ -30,8 +42,8 @@ class Header:
             FormatError: a required column is missing, or the dataset's policy refuses a new or
                 missing one.
         """
-        missing = {f: c for f, c in self.mapping.columns().items() if c not in columns}
-        for feature, column in missing.items():
+        fit = self._fit(columns)
+        for feature, column in fit.missing.items():
             described = self.mapping.schema.features[feature]
             if described.required and described.default is None:
                 raise FormatError(f"'{name}' lacks the required column '{column}'.{self._hint(column, columns)}")
@@ -39,16 +51,15 @@ class Header:
                 raise FormatError(
                     f"'{name}' lacks the column '{column}', and missing_columns is reject.{self._hint(column, columns)}"
                 )
-        new = self._new(columns)
-        if new and self.dataset.new_columns == "reject":
+        if fit.new and self.dataset.new_columns == "reject":
             raise FormatError(
-                f"'{name}' has columns the schema does not know: {_listed(new)}. "
+                f"'{name}' has columns the schema does not know: {_listed(fit.new)}. "
                 f"Add them to the schema of '{self.dataset.name}', or set new_columns to add or ignore"
             )
-        bad = [c for c in self.added(columns) if self._unusable(c)]
-        if bad:
+        if fit.unusable and self.dataset.new_columns == "add":
             raise FormatError(
-                f"'{name}' has new columns that cannot be stored under their names: {_listed(bad)}; rename them"
+                f"'{name}' has new columns that cannot be stored under their names: {_listed(fit.unusable)}; "
+                "rename them"
             )
         if columns in self._told:
             return []
@@ -60,24 +71,28 @@ class Header:
                 f"{self.dataset.name}: {printable(c)}",
                 f"new in '{name}': {what[self.dataset.new_columns]}",
             )
-            for c in new
+            for c in fit.new
         ]
         return notes + [
             Note("missing_column", f"{self.dataset.name}: {column}", f"not in '{name}': taken as missing")
-            for column in missing.values()
+            for column in fit.missing.values()
         ]
 
     def added(self, columns: tuple[str, ...]) -> list[str]:
         """The columns of a file that are taken along though the schema does not know them."""
-        return self._new(columns) if self.dataset.new_columns == "add" else []
+        return self._fit(columns).new if self.dataset.new_columns == "add" else []
 
-    def _new(self, columns: tuple[str, ...]) -> list[str]:
-        known = set(self.mapping.columns().values())
-        return [c for c in columns if c not in known]
-
-    def _unusable(self, column: str) -> bool:
-        taken = {name.lower() for name in self.mapping.schema.features}
-        return column.lower() in taken or bool(_UNSTORABLE.search(column))
+    def _fit(self, columns: tuple[str, ...]) -> _Fit:
+        if columns not in self._fits:
+            there, known = set(columns), set(self._expected.values())
+            new = [c for c in columns if c not in known]
+            taken = {name.lower() for name in self.mapping.schema.features}
+            self._fits[columns] = _Fit(
+                missing={feature: column for feature, column in self._expected.items() if column not in there},
+                new=new,
+                unusable=[c for c in new if c.lower() in taken or _UNSTORABLE.search(c)],
+            )
+        return self._fits[columns]
 
     def _hint(self, column: str, columns: tuple[str, ...]) -> str:
         delimiter = delimiter_hint(columns)
@@ -85,7 +100,7 @@ class Header:
             return (
                 f" It has one column; is its delimiter '{delimiter}'? Set format: {{delimiter: ...}} or mend the file"
             )
-        known = set(self.mapping.columns().values())
+        known = set(self._expected.values())
         if not known & set(columns):
             return f" It has none of the expected columns, but {_listed(list(columns))}: is it a file of this source?"
         close = nearest(column, [c for c in columns if c not in known])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from lakehouse import timeline
 from lakehouse.errors import NotFoundError
@@ -12,7 +13,11 @@ from lakehouse.metadata import Ledger
 from lakehouse.records import Artifact, EventType, ExecutionState, RawFile, Sighting
 from lakehouse.timeline import Timeline
 
-__all__ = ["Pending", "look"]
+__all__ = ["Pending", "Rows", "look"]
+
+
+Rows: TypeAlias = tuple[int, str]
+"""The rows an execution made of a raw file: its number, and the file's sha256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,37 +27,40 @@ class Pending:
     Attributes:
         files: the raw files to read, in the order of their origins.
         refused: how many files are left out because they were refused under this very configuration.
-        visible: executions whose rows of a raw file (sha256) count now.
+        visible: the rows that count now.
+        foreign: those of them that came from another source, which the dataset had before.
         live: sha256 of what lies at any origin now.
         earlier: sha256 of what lay before at the origins where this content (sha256) lies now.
     """
 
     files: tuple[RawFile, ...]
     refused: int
-    visible: dict[str, set[int]]
+    visible: frozenset[Rows]
+    foreign: frozenset[Rows]
     live: frozenset[str]
     earlier: dict[str, set[str]]
 
-    def supersedes(self, read: Collection[str], *, anew: bool = False) -> dict[int, list[str] | None]:
-        """The rows that curating these contents (sha256) replaces, as `timeline.Superseded`.
+    def replaced(self, read: Collection[str], *, anew: bool = False) -> frozenset[Rows]:
+        """The rows that no longer count once these contents (sha256) are curated.
 
         Args:
             read: the contents.
-            anew: they go to a new table, which holds no older row at all.
+            anew: they take the place of everything: what they go to holds no older row.
         """
         if anew:
-            return dict.fromkeys(sorted(set().union(*self.visible.values())))
+            return self.visible
         # What is visible counts as well: bytes that are here already may have come to lie in another file's place.
-        old = {sha for new in {*read, *self.visible} for sha in self.earlier.get(new, ()) if sha not in self.live}
-        gone: dict[int, set[str]] = {}
-        for sha in {*old, *read}:
-            for execution in self.visible.get(sha, ()):
-                gone.setdefault(execution, set()).add(sha)
-        shown: dict[int, set[str]] = {}
-        for sha, executions in self.visible.items():
-            for execution in executions:
-                shown.setdefault(execution, set()).add(sha)
-        return {e: None if raws == shown[e] else sorted(raws) for e, raws in sorted(gone.items())}
+        here = {*read, *(sha for _, sha in self.visible)}
+        old = {sha for new in here for sha in self.earlier.get(new, ()) if sha not in self.live}
+        return frozenset(rows for rows in self.visible - self.foreign if rows[1] in old or rows[1] in read)
+
+    def superseded(self, gone: Collection[Rows]) -> dict[int, list[str] | None]:
+        """Replaced rows in the ledger's form, `timeline.Superseded`: None where all that count of an execution go."""
+        found: dict[int, set[str]] = {}
+        for execution, sha in gone:
+            found.setdefault(execution, set()).add(sha)
+        kept = {execution for execution, _ in self.visible - frozenset(gone)}
+        return {e: sorted(found[e]) if e in kept else None for e in sorted(found)}
 
 
 def look(  # noqa: PLR0913  # the question's parts, by name
@@ -80,7 +88,7 @@ def look(  # noqa: PLR0913  # the question's parts, by name
     raw = {a.id: _raw(a) for a in ledger.get_artifacts(type="RawFile", context=("Source", source))}
     newest, earlier = _origins(ledger.all_sightings(source))
     live = frozenset(newest.values())
-    visible = _visible(ledger, past, raw)
+    visible, foreign = _visible(ledger, past, raw)
     refused = _refused(ledger, past, raw, fingerprint)
     place: dict[str, str] = {}
     for origin in sorted(newest, reverse=True):
@@ -89,12 +97,14 @@ def look(  # noqa: PLR0913  # the question's parts, by name
     if only is not None:
         candidates = _chosen(candidates, tuple(only), source)
     elif not again:
-        candidates = [f for f in candidates if f.sha256 not in visible]
+        here = {sha for _, sha in visible - foreign}
+        candidates = [f for f in candidates if f.sha256 not in here]
     left_out = {f.sha256 for f in candidates if f.sha256 in refused and not again}
     return Pending(
         files=tuple(f for f in candidates if f.sha256 not in left_out),
         refused=len(left_out),
         visible=visible,
+        foreign=foreign,
         live=live,
         earlier=earlier,
     )
@@ -126,18 +136,21 @@ def _origins(sightings: Iterable[Sighting]) -> tuple[dict[str, str], dict[str, s
     return {origin: contents[-1] for origin, contents in ever.items()}, earlier
 
 
-def _visible(ledger: Ledger, past: Timeline, raw: dict[int, RawFile]) -> dict[str, set[int]]:
+def _visible(ledger: Ledger, past: Timeline, raw: dict[int, RawFile]) -> tuple[frozenset[Rows], frozenset[Rows]]:
+    """The rows that count now, and those of them whose raw file is another source's."""
     complete = [e for e in past.executions if e.state is ExecutionState.COMPLETE]
     hidden = past.hidden(past.last) if past.last else {}
-    found: dict[str, set[int]] = {}
-    for artifact, executions in timeline.curated_by(ledger, complete, EventType.INPUT).items():
-        if artifact not in raw:
-            continue
-        sha = raw[artifact].sha256
-        shown = {e for e in executions if e not in hidden or (hidden[e] is not None and sha not in (hidden[e] or ()))}
-        if shown:
-            found[sha] = shown
-    return found
+    curated = timeline.curated_by(ledger, complete, EventType.INPUT)
+    unknown = ledger.get_artifacts(type="RawFile", ids=[i for i in curated if i not in raw])
+    names = {**{i: file.sha256 for i, file in raw.items()}, **{a.id: str(a.properties["sha256"]) for a in unknown}}
+    visible = {
+        (execution, names[artifact]): artifact in raw
+        for artifact, executions in curated.items()
+        if artifact in names  # else it is the schema
+        for execution in executions
+        if (gone := hidden.get(execution, set())) is not None and names[artifact] not in gone
+    }
+    return frozenset(visible), frozenset(rows for rows, own in visible.items() if not own)
 
 
 def _refused(ledger: Ledger, past: Timeline, raw: dict[int, RawFile], fingerprint: str) -> set[str]:
@@ -148,5 +161,5 @@ def _refused(ledger: Ledger, past: Timeline, raw: dict[int, RawFile], fingerprin
 def _chosen(files: list[RawFile], only: tuple[str, ...], source: str) -> list[RawFile]:
     for prefix in only:
         if not any(f.sha256.startswith(prefix) for f in files):
-            raise NotFoundError(f"source '{source}' has no raw file {prefix}; `lakehouse lineage` shows their hashes")
+            raise NotFoundError(f"source '{source}' has no raw file {prefix}; `lakehouse show {source}` lists them")
     return [f for f in files if f.sha256.startswith(only)]

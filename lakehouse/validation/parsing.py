@@ -6,13 +6,13 @@ where something was there and nothing came out.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
 from lakehouse.schema import Feature, FeatureType
 
-__all__ = ["absent", "literal", "named", "parse"]
+__all__ = ["absent", "as_json", "as_text", "literal", "named", "parse"]
 
 _ISO_DATE = "%Y-%m-%d"
 _ISO_DATETIME = "%+"  # RFC 3339: T or a blank between, fraction optional, offset or Z required
@@ -41,19 +41,46 @@ def parse(value: pl.Expr, dtype: pl.DataType, feature: Feature, *, lenient: bool
     if dtype == feature.dtype:
         return value
     if isinstance(dtype, pl.Datetime) and feature.type is FeatureType.DATETIME:
-        return _exactly(_in_utc(value, feature) if dtype.time_zone is None else value, feature.dtype)
+        moment = _in_utc(value, feature) if dtype.time_zone is None else value
+        whole = pl.lit(value=True) if dtype.time_unit != "ns" else value.to_physical() % 1000 == 0
+        return pl.when(whole).then(moment.cast(feature.dtype, strict=False))
     if dtype.is_numeric() and feature.dtype.is_numeric():
         cast = value.cast(feature.dtype, strict=False)
         return pl.when(cast.cast(dtype, strict=False) == value).then(cast)
     if dtype == pl.Null:
         return pl.lit(None, feature.dtype)
-    return _from_text(value.cast(pl.String, strict=False), feature)
+    text = value.cast(pl.String, strict=False) if dtype == pl.Binary else as_text(value, dtype)  # bytes may be text
+    return _from_text(text, feature)
 
 
-def _exactly(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """A datetime in microseconds UTC; null where nanoseconds would be cut."""
-    cast = value.cast(dtype, strict=False)
-    return pl.when(cast == value).then(cast)
+def as_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """A typed file's value as text: base64 for bytes, ISO 8601 for durations, JSON for what is nested."""
+    plain = as_json(value, dtype)
+    if not dtype.is_nested():
+        return plain.cast(pl.String, strict=False)
+    # Only a struct can be encoded: {"":[1,2]} without its {"": and its }.
+    encoded = pl.struct(plain.alias("")).struct.json_encode().str.strip_prefix('{"":').str.strip_suffix("}")
+    return pl.when(value.is_not_null()).then(encoded)
+
+
+def as_json(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """A typed file's value as polars can encode it in JSON: bytes and durations as text, at any depth."""
+    match dtype:
+        case pl.Binary():
+            return value.bin.encode("base64")
+        case pl.Duration():
+            return value.dt.to_string("iso")
+        case pl.Array():
+            return as_json(value.arr.to_list(), pl.List(dtype.inner))
+        case pl.List():
+            return value.list.eval(as_json(pl.element(), cast("pl.DataType", dtype.inner)))
+        case pl.Struct():
+            fields = [
+                as_json(value.struct.field(f.name), cast("pl.DataType", f.dtype)).alias(f.name) for f in dtype.fields
+            ]
+            return pl.when(value.is_not_null()).then(pl.struct(fields))
+        case _:
+            return value
 
 
 def _from_text(text: pl.Expr, feature: Feature, *, lenient: bool = True) -> pl.Expr:

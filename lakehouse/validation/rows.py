@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FunctionType
+from urllib.parse import quote
 
 import polars as pl
 
 from lakehouse.errors import SchemaError, nearest
 from lakehouse.schema import PROVENANCE, Domain, Feature, FeatureType, Schema
-from lakehouse.validation.parsing import absent, literal, named, parse
+from lakehouse.validation.parsing import absent, as_json, as_text, literal, named, parse
 
 __all__ = ["QUARANTINE", "TEXT", "Mapping", "check", "too_strict"]
 
@@ -30,7 +32,11 @@ QUARANTINE: dict[str, pl.DataType] = {
 """A quarantined row: every reason (``feature: what``), the file's own fields as a JSON object, the
 record's text where it could not be split into fields, and its provenance."""
 
+_UNFIT = "_unfit:"
+"""Prefix of the columns that say where a computed value did not fit its feature's type."""
+
 _BIG = 2**63 - 1
+_FOLDER = 255  # bytes a folder's name may have
 _FEW = 8  # texts up to which comparing with each is faster than looking up in a set
 
 
@@ -106,17 +112,17 @@ def check(
     typed = frame.select(
         *[c for c in ("_raw", "_row", "_suspect") if c in frame.collect_schema()],
         *texts,
-        *[pl.col(column).cast(pl.String, strict=False).alias(column) for column in added],
+        *[as_text(pl.col(column), dtypes[column]).alias(column) for column in added],
         *[value.alias(name) for name, value in {**values, **gone}.items()],
     )
-    unread = [n for n in present if mapping.schema.features[n].type is not FeatureType.STRING]
+    unread = [n for n, column in present.items() if dtypes[column] != mapping.schema.features[n].dtype]
     parsed = (
         pl.all_horizontal(~_unread(mapping, n, present[n], dtypes, pl.col(n)) for n in unread)
         if unread
         else pl.lit(value=True)
     )
-    made = _computed(typed.with_columns(_parsed=parsed), mapping)
-    rules = _rules(mapping, present, dtypes)
+    made, recast = _computed(typed.with_columns(_parsed=parsed), mapping)
+    rules = _rules(mapping, present, dtypes, recast)
     checked = made.with_columns(_ok=pl.col("_parsed") & _none(rules))
     valid = checked.filter(pl.col("_ok")).select(*mapping.schema.features, *added, "_raw", "_row")
     # Read again from the text: a function may have put something in the value's place.
@@ -125,7 +131,9 @@ def check(
     ]
     rejected = checked.filter(~pl.col("_ok")).select(
         reasons=_reasons([*reread, *rules]),
-        fields=pl.struct(_shown(TEXT + c, dtype).alias(c) for c, dtype in dtypes.items()).struct.json_encode(),
+        fields=pl.struct(
+            (as_json if dtype.is_nested() else as_text)(pl.col(TEXT + c), dtype).alias(c) for c, dtype in dtypes.items()
+        ).struct.json_encode(),
         text=pl.lit(None, pl.String),
         _raw="_raw",
         _row="_row",
@@ -140,16 +148,6 @@ def too_strict(rejected: Path) -> bool:
     return bool(rows.collect().item())
 
 
-def _shown(column: str, dtype: pl.DataType) -> pl.Expr:
-    """A value as the JSON of a quarantined row can hold it."""
-    value = pl.col(column)
-    if dtype.is_nested():
-        return value
-    if isinstance(dtype, pl.Duration):
-        return value.dt.to_string("iso")
-    return value.bin.encode("base64") if dtype == pl.Binary else value.cast(pl.String, strict=False)
-
-
 def _none(rules: Sequence[_Rule]) -> pl.Expr:
     return pl.all_horizontal(~r.broken for r in rules) if rules else pl.lit(value=True)
 
@@ -157,7 +155,8 @@ def _none(rules: Sequence[_Rule]) -> pl.Expr:
 def _reasons(rules: Sequence[_Rule]) -> pl.Expr:
     if not rules:  # nothing can be wrong with optional texts
         return pl.lit([], pl.List(pl.String))
-    return pl.concat_list(pl.when(r.broken).then(pl.lit(r.reason)) for r in rules).list.drop_nulls()
+    told = pl.concat_list(pl.when(r.broken).then(pl.lit(r.reason)) for r in rules)
+    return told.list.drop_nulls().list.unique(maintain_order=True)
 
 
 def _value(mapping: Mapping, name: str, column: str, dtype: pl.DataType) -> pl.Expr:
@@ -190,8 +189,8 @@ def _unread(
     return there.is_not_null() & value.is_null()
 
 
-def _computed(frame: pl.LazyFrame, mapping: Mapping) -> pl.LazyFrame:
-    """The frame with derived features and those the dataset's function makes."""
+def _computed(frame: pl.LazyFrame, mapping: Mapping) -> tuple[pl.LazyFrame, list[str]]:
+    """The frame with derived features and those the dataset's function makes, and which had to be cast."""
     before = frame.collect_schema()
     try:
         for name, sql in mapping.derive.items():
@@ -202,7 +201,7 @@ def _computed(frame: pl.LazyFrame, mapping: Mapping) -> pl.LazyFrame:
     if mapping.function is not None:
         frame = _applied(mapping.function, frame, list(after))
         after = frame.collect_schema()
-    casts = []
+    casts, recast = [], []
     for name, feature in mapping.schema.features.items():
         if name not in after:
             raise SchemaError(
@@ -210,46 +209,72 @@ def _computed(frame: pl.LazyFrame, mapping: Mapping) -> pl.LazyFrame:
                 + nearest(name, [c for c in after if c not in before])
             )
         if after[name] != feature.dtype:
-            casts.append(parse(pl.col(name), after[name], feature).alias(name))
-    return frame.with_columns(casts)
+            value = parse(pl.col(name), after[name], feature)
+            casts += [value.alias(name), (pl.col(name).is_not_null() & value.is_null()).alias(_UNFIT + name)]
+            recast.append(name)
+    return frame.with_columns(casts), recast
 
 
 def _applied(function: Callable[[pl.LazyFrame], pl.LazyFrame], frame: pl.LazyFrame, columns: list[str]) -> pl.LazyFrame:
-    name = getattr(function, "__qualname__", repr(function))
+    name = f"{function.__module__}.{function.__qualname__}" if isinstance(function, FunctionType) else repr(function)
     try:
         result = function(frame)
-        if not isinstance(result, pl.LazyFrame):
-            raise SchemaError(f"curate: {name} gave a {type(result).__name__}; it must take and give a LazyFrame")
-        lost = [c for c in columns if c not in result.collect_schema()]
-    except pl.exceptions.PolarsError as error:
-        raise SchemaError(f"curate: {name}: {str(error).splitlines()[0]}") from error
-    if lost:
+        made = result.collect_schema() if isinstance(result, pl.LazyFrame) else None
+    except (Exception, pl.exceptions.PanicException) as error:
+        what = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+        raise SchemaError(f"curate: {name} raised {what}") from error
+    if made is None:
+        raise SchemaError(f"curate: {name} gave a {type(result).__name__}; it must take and give a LazyFrame")
+    if lost := [c for c in columns if c not in made]:
         raise SchemaError(f"curate: {name} dropped the columns {', '.join(lost)}; use with_columns, not select")
     return result
 
 
-def _rules(mapping: Mapping, present: dict[str, str], dtypes: dict[str, pl.DataType]) -> list[_Rule]:
+def _rules(
+    mapping: Mapping, present: dict[str, str], dtypes: dict[str, pl.DataType], recast: Sequence[str]
+) -> list[_Rule]:
     """What every feature's presence and domain ask of the typed values."""
     rules = []
     for name, feature in mapping.schema.features.items():
         value = pl.col(name)
+        dtype = dtypes[present[name]] if name in present else None
+        unfit = [pl.col(_UNFIT + name)] if name in recast else []
         if feature.required:
-            missing = value.is_null()
-            if name in present and feature.type is not FeatureType.STRING:
-                # An unreadable value has its own reason; it is not missing as well.
-                column = present[name]
-                missing &= pl.col("_parsed") | _there(mapping, feature, TEXT + column, dtypes[column]).is_null()
+            # A value that does not fit has its own reason; it is not missing as well.
+            missing = pl.all_horizontal(value.is_null(), *[~u for u in unfit])
+            if dtype is not None and dtype != feature.dtype:
+                missing &= pl.col("_parsed") | _there(mapping, feature, TEXT + present[name], dtype).is_null()
             rules.append(_Rule(f"{name}: missing", missing))
+        if feature.type is FeatureType.FLOAT and _can_be_infinite(mapping, dtype):
+            unfit.append(value.is_infinite().fill_null(value=False))
+        rules += [_Rule(f"{name}: not {named(feature)}", broken) for broken in unfit]
         if feature.domain is not None:
             rules += [
                 _Rule(f"{name}: {reason}", broken.fill_null(value=False))
                 for reason, broken in _outside(value, feature, feature.domain)
             ]
         if name in mapping.partition_by and feature.type is FeatureType.STRING:
-            # Delta reads "" back as null; polars takes a folder's * for a glob.
-            lost = (value == "") | value.str.contains("*", literal=True)
-            rules.append(_Rule(f"{name}: empty or with '*', so nothing to partition by", lost.fill_null(value=False)))
+            rules += [
+                _Rule(f"{name}: {reason}, so nothing to partition by", broken.fill_null(value=False))
+                for reason, broken in _no_folder(value, name)
+            ]
     return rules
+
+
+def _can_be_infinite(mapping: Mapping, dtype: pl.DataType | None) -> bool:
+    """Whether a float can be infinite by computing; a file that holds floats may say so itself."""
+    return dtype is None or (mapping.function is not None and not dtype.is_float())
+
+
+def _no_folder(value: pl.Expr, name: str) -> list[tuple[str, pl.Expr]]:
+    """What a text must not be to name a partition's folder, ``name=text`` with percent signs."""
+    longest = (_FOLDER - len(quote(name, safe="") + "=")) // len("%00")
+    return [
+        # Delta reads "" back as null; polars takes a folder's * for a glob.
+        ("empty or with '*'", (value == "") | value.str.contains("*", literal=True)),
+        ("a partition folder's word for missing", value == "__HIVE_DEFAULT_PARTITION__"),
+        (f"longer than {longest} bytes", value.str.len_bytes() > longest),
+    ]
 
 
 def _outside(value: pl.Expr, feature: Feature, domain: Domain) -> list[tuple[str, pl.Expr]]:
