@@ -13,6 +13,7 @@ from lakehouse.config import Dataset, Job
 from lakehouse.errors import ConfigError, NotFoundError, nearest
 from lakehouse.records import Artifact, Execution, ExecutionState, RawFile, Version
 from lakehouse.site import Site
+from lakehouse.sources.units import written
 
 __all__ = ["DatasetEntry", "Detail", "Failure", "FeatureEntry", "JobEntry", "Listing", "SourceEntry", "listing", "show"]
 
@@ -202,9 +203,9 @@ def _show_job(site: Site, name: str) -> Detail:
         "sources": list(dict.fromkeys(site.config.dataset(dataset).source for dataset in job.datasets)),
         "schedule": _job(job).schedule,
         "enabled": job.enabled,
-        "retries": {"attempts": job.retries.attempts, "backoff": str(job.retries.backoff)},
-        "timeout": None if job.timeout is None else str(job.timeout),
-        "misfire_grace": str(job.misfire_grace),
+        "retries": {"attempts": job.retries.attempts, "backoff": written(job.retries.backoff)},
+        "timeout": None if job.timeout is None else written(job.timeout),
+        "misfire_grace": written(job.misfire_grace),
     }
     return Detail("job", name, job.description, settings)
 
@@ -238,7 +239,7 @@ def _job(job: Job) -> JobEntry:
     if job.schedule is not None:
         schedule = f"{job.schedule} {job.timezone}"
     elif job.every is not None:
-        schedule = f"every {job.every}"
+        schedule = f"every {written(job.every)}"
     else:
         schedule = "by hand"
     return JobEntry(job.name, job.datasets, job.description, schedule, job.enabled)

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 
 from lakehouse import curation, landing
-from lakehouse.config import Job
+from lakehouse.config import Job, load_functions
 from lakehouse.errors import CommitError, LakehouseError, MetadataError, SourceError, StorageError
 from lakehouse.records import Context, Curated, Landed, Ran
 from lakehouse.site import Site
@@ -30,9 +30,11 @@ def run(site: Site, name: str, *, sleep: Callable[[float], None] = time.sleep) -
 
     Raises:
         NotFoundError: no such job.
+        ConfigError: the function of one of its datasets cannot be loaded. Nothing was done.
         CommitError: the job is running already; says who runs it. Nothing was done.
     """
     job = site.config.job(name)
+    load_functions(site.config, job.datasets)
     started = time.monotonic()
     stamp = site.clock().strftime("%Y%m%dT%H%M%SZ")
     identity = f"{name}/{stamp}-{uuid.uuid4().hex[:6]}"

@@ -127,6 +127,29 @@ def test_errors_are_json_where_answers_are(cli):
     assert json.loads(err)["error"] == {"type": "NotFoundError", "message": "no job 'nightli'. Did you mean 'nightly'?"}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "kind", "says"),
+    [
+        (["--json", "bogus"], "UsageError", "no command 'bogus'"),
+        (["--bogus", "--json", "list"], "NoSuchOption", "--bogus"),
+        (["run", "nightly", "--bogus", "--json"], "NoSuchOption", "--bogus"),
+        (["--json", "run"], "MissingParameter", "argument 'JOB'"),
+        (["read", "aviation/flights", "--json", "--limit", "few"], "BadParameter", "'few' is not a valid integer"),
+        (["trace", "aviation/flights", "nothing", "--json"], "UsageError", "'nothing' is not RAW:ROW"),
+        (["--json"], "UsageError", "Missing command"),
+    ],
+)
+def test_a_usage_error_is_json_where_answers_are(cli, arguments, kind, says):
+    status, out, err = cli(*arguments)
+    assert (status, out) == (2, "")
+    told = json.loads(err)["error"]
+    assert told["type"] == kind
+    assert says in told["message"]
+    status, out, err = cli(*(argument for argument in arguments if argument != "--json"))
+    assert status == 2
+    assert err.startswith("Usage: ")
+
+
 def test_the_global_options_may_stand_before_or_after_the_command(project, cli):
     (project.folder / "configs").rename(project.folder / "elsewhere")
     for arguments in (("--configs", "elsewhere", "--json", "list"), ("list", "--json", "--configs", "elsewhere")):
@@ -172,6 +195,18 @@ def test_a_run_with_nothing_to_do_says_so(cli):
     status, out, _ = cli("run", "nightly")
     assert status == 0
     assert out.count("nothing new") == 2
+
+
+def test_a_function_that_cannot_be_loaded_is_exit_2_before_anything_runs(project, cli):
+    project.deliver("1.csv", project.morning)
+    project.change(f"datasets/{project.flights}", "source: flights", "source: flights\ncurate: jobs.nowhere.curate")
+    for command in (("run", "nightly"), ("curate", project.flights), ("check",)):
+        status, out, err = cli(*command)
+        assert (status, out) == (2, ""), command
+        assert err.startswith(
+            "ConfigError: dataset aviation/flights: curate: 'jobs.nowhere.curate': there is no module"
+        )
+    assert json.loads(cli("list", "--json")[1])["sources"][0]["files"] == 0
 
 
 def test_quiet_says_nothing_when_all_is_well(project, cli):
@@ -284,6 +319,20 @@ def test_list_and_show_tell_what_there_is(cli):
     assert "Did you mean 'flights'?" in cli("show", "flihgts")[2]
 
 
+def test_durations_are_shown_as_yaml_writes_them(project, cli):
+    project.change("jobs/nightly", "", "every: 90m\ntimeout: 2h\nretries: {attempts: 3, backoff: 30s}")
+    out = cli("show", "nightly")[1]
+    for line in (
+        "schedule: every 1h30m",
+        "retries: attempts: 3, backoff: 30s",
+        "timeout: 2h",
+        "misfire_grace: 1h",
+    ):
+        assert f"  {line}\n" in out
+    project.change("sources/flights", "path: incoming/*", "path: incoming/*\nsettle: 15m")
+    assert "  settle: 15m\n" in cli("show", "flights")[1]
+
+
 def test_no_secret_of_a_source_is_shown(project, cli):
     project.configure("sources/flights", "type: http\nurl: https://example.com/${TOKEN}/1.csv\nformat: {type: csv}")
     for arguments in (("show", "flights"), ("show", "flights", "--json"), ("list", "--json")):
@@ -318,6 +367,58 @@ def test_read_writes_rows_in_every_format(flown, cli):
     assert cli("read", "aviation/flights", "--output", "rows.parquet")[:2] == (0, "")
     assert pl.read_parquet(flown.folder / "rows.parquet").sort("time_hour").equals(want)
     assert [path.name for path in flown.folder.glob("*rows*")] == ["rows.parquet"]
+
+
+@pytest.mark.usefixtures("flown")
+def test_read_gives_the_provenance_in_every_format(cli):
+    def read(kind, *more):
+        return cli("read", "aviation/flights", "--provenance", "--format", kind, *more)
+
+    want = ["time_hour", "carrier", "flight", "origin", "dep_delay", "_raw", "_row", "_execution", "_recorded_at"]
+    assert list(csv.DictReader(io.StringIO(read("csv")[1])).fieldnames) == want
+    assert [list(row) for row in json.loads(read("json")[1])] == [want] * 4
+    assert [list(json.loads(line)) for line in read("ndjson")[1].splitlines()] == [want] * 4
+    assert read("csv", "--columns", "_row,flight")[1].startswith("_row,flight,_raw,_execution,_recorded_at\n")
+    assert read("table")[1].splitlines()[0].split() == ["raw:row", *want[:5], "_execution", "_recorded_at"]
+
+
+def test_read_writes_the_provenance_as_parquet(flown, cli):
+    assert cli("read", "aviation/flights", "--provenance", "--output", "rows.parquet")[:2] == (0, "")
+    found = pl.read_parquet(flown.folder / "rows.parquet")
+    assert found.sort("time_hour").equals(flown.read().select(found.columns))
+    assert found.columns[-4:] == ["_raw", "_row", "_execution", "_recorded_at"]
+
+
+@pytest.mark.parametrize("damage", [None, b"PAR1", b"PAR1 and garbage", "middle"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        ("read",),
+        ("read", "--format", "csv"),
+        ("read", "--format", "json"),
+        ("read", "--format", "ndjson"),
+        ("read", "--format", "parquet"),
+        ("read", "--output", "rows.csv"),
+        ("read", "--output", "rows.parquet"),
+        ("quarantine",),
+    ],
+)
+def test_a_table_that_is_damaged_is_an_error_and_never_fewer_rows(flown, cli, how, damage):
+    zone = "quarantine" if how[0] == "quarantine" else "curated"
+    for part in (flown.folder / "data" / zone).rglob("*.parquet"):
+        whole = part.read_bytes()
+        part.chmod(0o644)
+        if damage is None:
+            part.unlink()
+        elif damage == "middle":
+            part.write_bytes(whole[:4] + b"\xff" * (len(whole) // 2) + whole[4 + len(whole) // 2 :])
+        else:
+            part.write_bytes(damage)
+    status, _, err = cli(how[0], "aviation/flights", *how[1:], RUST_BACKTRACE="0")
+    assert status == 1
+    assert err.splitlines()[-1].startswith("StorageError: dataset 'aviation/flights' cannot be read: ")
+    assert "`lakehouse check` tells" in err
+    assert [path.name for path in flown.folder.glob("*rows*")] == []
 
 
 def test_read_goes_back_in_time(flown, cli):

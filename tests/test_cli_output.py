@@ -45,11 +45,28 @@ def test_a_terminal_sees_progress_and_then_the_result(project):
     project.deliver("1.csv", project.morning)
     said = on_a_terminal(project, "run", "nightly")
     assert re.search(r"curate aviation/flights.*\d+ B of \d+ B", said)
+    assert "1 file of 1 file " in said
     assert "version 0: 1 file, 2 rows read = 2 curated + 0 rejected" in said
 
 
 def test_an_errors_type_is_red_on_a_terminal(project):
     assert "\x1b[31m\x1b[1mNotFoundError\x1b[0m: no job" in on_a_terminal(project, "run", "nightli")
+
+
+def test_what_is_wider_than_a_terminal_is_folded_under_its_own_branch(project):
+    project.deliver("1.csv", project.morning)
+    project.deliver("2.csv", project.noon + "2013-01-01T14:00:00Z,DL,many,LGA,0\n")
+    for said in (on_a_terminal(project, "run", "nightly"), on_a_terminal(project, "lineage", "aviation/flights")):
+        lines = [click.unstyle(line.rpartition("\r")[2]) for line in said.replace("\r\n", "\n").splitlines()]
+        assert max(map(len, lines)) <= 100
+    assert any(re.match(r"│ +\S", line) or re.match(r"  +\S", line) for line in lines)
+
+
+def test_a_rows_provenance_fits_a_terminal_line(project):
+    project.deliver("1.csv", project.morning)
+    project.run()
+    said = on_a_terminal(project, "read", "aviation/flights", "--provenance", "--columns", "carrier,flight,origin")
+    assert re.search(r"UA +1545 +EWR +\d+ +\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", click.unstyle(said))
 
 
 # Lines

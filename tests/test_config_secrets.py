@@ -59,6 +59,36 @@ def test_every_missing_secret_is_named_at_once(folder):
     assert "sources/s.yaml:3: headers.Authorization: the environment variable TOKEN is empty" in text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "type: http\nurl: https://x.example\nheaders: {Authorization: '${TOKEN}'}\nformat: csv\n",
+        "type: http\nurl: https://x.example\nheaders: {Authorization: 'Bearer ${TOKEN}'}\nformat: csv\n",
+        "type: http\nurl: ${TOKEN}\nformat: csv\n",
+        "type: http\nurl: https://x.example\ntimeout: ${TOKEN}\nformat: csv\n",
+        "type: http\nurl: https://x.example\nformat: {type: csv, delimiter: '${TOKEN}'}\n",
+    ],
+)
+def test_of_a_value_whose_secret_is_missing_only_that_is_told(folder, text):
+    for environ in ({}, {"TOKEN": ""}):
+        told = problems(folder, text, **environ)
+        assert "environment variable TOKEN is" in told
+        assert told.startswith("1 problem in"), told
+
+
+@pytest.mark.parametrize("text", ["metadata: ${URL}\n", "environments: {prod: {metadata: '${URL}'}}\n"])
+def test_of_a_setting_whose_secret_is_missing_only_that_is_told(folder, text):
+    (folder / "lakehouse.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"^1 problem in .*\n.* environment variable URL is not set; set it$"):
+        load(folder, env="prod" if "prod" in text else None, environ={})
+
+
+def test_another_problem_beside_a_missing_secret_is_told_too(folder):
+    told = problems(folder, HTTP.replace("headers: {", "headers: {'a b': x, "), KEY="k3y-value")
+    assert "the environment variable TOKEN is not set" in told
+    assert "the name of a header" in told
+
+
 def test_a_secret_from_a_file_loses_its_last_line_break(folder, tmp_path):
     (tmp_path / "token").write_text("fr0m-file\n")
     _, made = source(folder, HTTP.replace("${TOKEN}", "${file:token}"), KEY="k")

@@ -159,11 +159,11 @@ def test_upstream_goes_on_to_schema_code_landing_source_run_and_job(three):
 def test_downstream_of_a_raw_file_says_which_versions_show_its_rows(three):
     s = three.shas
     label = {name: str(three.lake.lineage(s[name]).downstream()) for name in s}
-    assert "[1 row in version 0]" in label["2"]
-    assert "[2 rows in since version 0]" in label["1"]
-    assert "[2 rows in since version 1]" in label["2new"]
+    assert "[1 row, shown in version 0]" in label["2"]
+    assert "[2 rows, shown since version 0]" in label["1"]
+    assert "[2 rows, shown since version 1]" in label["2new"]
     three.lake.curate("a/d", again=True)
-    assert "[2 rows in versions 0 to 2]" in str(three.lake.lineage(s["1"]).downstream())
+    assert "[2 rows, shown in versions 0 to 2]" in str(three.lake.lineage(s["1"]).downstream())
 
 
 def test_downstream_of_a_raw_file_counts_its_quarantined_rows(three):
@@ -218,7 +218,20 @@ def test_a_file_seen_by_several_landings_names_them_all(project):
     project.lake.land("s")
     up = project.lake.lineage(sha).upstream()
     assert kinds(up, "Land") == ["execution:1", "execution:2"]
+    assert "execution:1: 1 file seen, 1 new" in str(up)
+    assert "execution:2: 2 files seen, 0 new" in str(up)
     assert len(next(n for n in up.nodes if n.kind == "RawFile").properties["origins"]) == 2
+
+
+def test_raw_files_stand_in_the_order_of_their_names(project):
+    for number in (10, 9, 2, 1, 11):
+        project.put(f"day{number}.csv", f"k,v\n{number},a\n")
+    project.lake.land("s")
+    land = project.lake.lineage(1)
+    names = [node.properties["name"] for node in land.nodes if node.kind == "RawFile"]
+    assert names == ["day1.csv", "day2.csv", "day9.csv", "day10.csv", "day11.csv"]
+    drawn = str(land)
+    assert sorted(names, key=drawn.index) == names
 
 
 def test_the_same_content_under_two_sources_is_shown_together(project):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakehouse.sources.units import duration, size
+from lakehouse.sources.units import duration, size, written
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,18 @@ from lakehouse.sources.units import duration, size
 )
 def test_a_duration_is_a_number_and_a_unit(text, seconds):
     assert duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(30, "30s"), (3600, "1h"), (5400, "1h30m"), (90061.25, "1d1h1m1s250ms"), (0, "0s")]
+)
+def test_a_duration_is_written_as_a_person_would(seconds, text):
+    assert written(timedelta(seconds=seconds)) == text
+
+
+@given(st.timedeltas(timedelta(), timedelta(days=1000)))
+def test_a_written_duration_is_read_back(value):
+    assert duration(written(value)) == value
 
 
 @pytest.mark.parametrize(

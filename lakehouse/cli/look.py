@@ -180,7 +180,10 @@ def lineage(session: Session, what: str, way: str | None) -> None:
         found = lake.lineage(what)
     if way is not None:
         found = found.upstream() if way == "up" else found.downstream()
-    click.echo(found.to_json() if session.as_json else str(found))
+    if session.as_json:
+        click.echo(found.to_json())
+    else:
+        click.echo("\n".join(map(output.folded, str(found).splitlines())))
 
 
 @click.command(cls=Verb)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import PurePath
@@ -18,6 +21,7 @@ from lakehouse.records import Curated, Landed, Note, Ran, printable
 __all__ = [
     "count",
     "curated_line",
+    "folded",
     "landed_line",
     "moment",
     "note_lines",
@@ -29,6 +33,7 @@ __all__ = [
 ]
 
 _SHOWN_NOTES = 5
+_TRUNK = re.compile(r"[│├└─ ]*")
 _WIDE = 10_000  # columns a line may have where nobody looks at it on a terminal
 
 
@@ -73,6 +78,23 @@ def plain(value: Any) -> Any:
 def tell(value: Any) -> None:
     """One JSON document on stdout."""
     click.echo(json.dumps(plain(value)))
+
+
+def folded(line: str) -> str:
+    """A line folded at words to the width of the terminal, under its own branch of a tree; whole elsewhere."""
+    if not sys.stdout.isatty():
+        return line
+    trunk = _TRUNK.match(line)
+    rail = "".join("│" if mark in "│├" else " " for mark in (trunk[0] if trunk else ""))
+    return textwrap.fill(
+        line,
+        shutil.get_terminal_size().columns,
+        subsequent_indent=f"{rail}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+        drop_whitespace=True,
+    )
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> None:
@@ -151,7 +173,7 @@ def ran_lines(ran: Ran) -> Iterable[str]:
     for curated in ran.curated:
         yield f"curated  {curated.dataset:<{width}}  {curated_line(curated)} ({curated.seconds:.1f} s)"
     steps: list[Landed | Curated] = [*ran.landed, *ran.curated]
-    yield from note_lines(note for step in steps for note in step.notes)
+    yield from map(folded, note_lines(note for step in steps for note in step.notes))
     verdict = click.style("done", fg="green") if ran.ok else click.style("finished with problems", fg="red")
     yield f"{ran.job}: {verdict} in {ran.seconds:.1f} s (run {ran.run})"
 

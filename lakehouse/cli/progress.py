@@ -49,7 +49,9 @@ class _Lines:
 
 def _amount(progress: Progress) -> str:
     def text(number: int) -> str:
-        return output.size(number) if progress.unit == "bytes" else f"{number:,} {progress.unit}"
+        return (
+            output.size(number) if progress.unit == "bytes" else output.count(number, progress.unit.removesuffix("s"))
+        )
 
     done = text(progress.done)
     return done if progress.total is None else f"{done} of {text(progress.total)}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -27,6 +28,7 @@ __all__ = ["Rejected", "read", "rejected"]
 _FORMATS = ("table", "csv", "json", "ndjson", "parquet")
 _TABLE_LIMIT = 20
 _PROVENANCE = ("_raw", "_row", "_execution", "_recorded_at")
+_FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 @click.command(cls=Verb)
@@ -68,23 +70,29 @@ def read(  # noqa: PLR0913, PLR0917  # one parameter an option
         raise click.UsageError("a table is for looking at; write csv, json, ndjson or parquet to a file")
     if kind == "parquet" and file is None and sys.stdout.isatty():
         raise click.UsageError("Parquet is not for a terminal; add --output FILE")
+    from lakehouse.retrieval import readable  # noqa: PLC0415  # half a second that --help need not pay
+
     with session.lake() as lake:
         frame = lake.scan(dataset, version=number, as_of=as_of)
-        frame = _chosen(frame, dataset, columns, provenance=provenance, handle=kind == "table")
+        wanted = _wanted(frame, dataset, columns)
         if kind == "table":
             shown = _TABLE_LIMIT if limit is None else limit
-            rows = frame.head(shown + 1).collect(engine="streaming")
+            frame = _with_handle(frame, wanted) if provenance else frame.select(wanted)
+            with readable(dataset):
+                rows = frame.head(shown + 1).collect(engine="streaming")
             _print_table(rows.head(shown), more=limit is None and rows.height > shown)
             return
+        frame = frame.select(list(dict.fromkeys([*wanted, *_PROVENANCE])) if provenance else wanted)
         frame = frame if limit is None else frame.head(limit)
         if file is not None:
-            _write_file(frame, kind, Path(file))
+            _write_file(frame, dataset, kind, Path(file))
         elif kind == "parquet":
             buffer = io.BytesIO()
-            frame.collect(engine="streaming").write_parquet(buffer, compression="zstd")
+            with readable(dataset):
+                frame.collect(engine="streaming").write_parquet(buffer, compression="zstd")
             sys.stdout.buffer.write(buffer.getbuffer())
         else:
-            _write(frame, kind, sys.stdout.buffer)
+            _write(_batches(frame, dataset), frame.head(0).collect(), kind, sys.stdout.buffer)
             sys.stdout.buffer.flush()
 
 
@@ -93,22 +101,26 @@ def _by_name(file: str | None) -> str | None:
     return suffix if suffix in _FORMATS else None
 
 
-def _chosen(frame: pl.LazyFrame, dataset: str, columns: str | None, *, provenance: bool, handle: bool) -> pl.LazyFrame:
-    """The columns that are asked for; provenance only where it is asked for."""
-    import polars as pl  # noqa: PLC0415  # half a second that --help need not pay
-
+def _wanted(frame: pl.LazyFrame, dataset: str, columns: str | None) -> list[str]:
+    """The columns that are asked for; without a word of any, all but the provenance."""
     known = frame.collect_schema().names()
     wanted = [name.strip() for name in columns.split(",")] if columns else [n for n in known if n not in _PROVENANCE]
     for name in wanted:
         if name not in known:
             raise NotFoundError(f"dataset '{dataset}' has no column '{name}'.{nearest(name, known)}")
-    wanted = list(dict.fromkeys(wanted))
-    if not provenance:
-        return frame.select(wanted)
-    if not handle:
-        return frame.select(dict.fromkeys([*wanted, *_PROVENANCE]))
+    return list(dict.fromkeys(wanted))
+
+
+def _with_handle(frame: pl.LazyFrame, wanted: Sequence[str]) -> pl.LazyFrame:
+    """The columns with what `lakehouse trace` takes before them and the rest of the provenance after them."""
+    import polars as pl  # noqa: PLC0415  # half a second that --help need not pay
+
     place = pl.format("{}:{}", pl.col("_raw").str.head(12), "_row").alias("raw:row")
-    return frame.select(place, *wanted, *(n for n in ("_execution", "_recorded_at") if n not in wanted))
+    rest = {
+        "_execution": pl.col("_execution"),
+        "_recorded_at": pl.col("_recorded_at").dt.strftime("%Y-%m-%d %H:%M:%SZ"),
+    }
+    return frame.select(place, *wanted, *(shown for name, shown in rest.items() if name not in wanted))
 
 
 def _print_table(rows: pl.DataFrame, *, more: bool) -> None:
@@ -118,15 +130,15 @@ def _print_table(rows: pl.DataFrame, *, more: bool) -> None:
         click.echo(f"the first {_TABLE_LIMIT} rows; more with --limit, all with --format csv or --output FILE")
 
 
-def _write_file(frame: pl.LazyFrame, kind: str, file: Path) -> None:
+def _write_file(frame: pl.LazyFrame, dataset: str, kind: str, file: Path) -> None:
     """Write beside the file and put it in place when whole."""
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as stream:
             if kind == "parquet":
-                frame.sink_parquet(part, compression="zstd")
+                _sink_parquet(frame, dataset, part)
             else:
-                _write(frame, kind, stream)
+                _write(_batches(frame, dataset), frame.head(0).collect(), kind, stream)
         part.replace(file)
     except OSError as error:
         raise StorageError(f"'{file}' cannot be written: {error.strerror or error}") from error
@@ -135,14 +147,49 @@ def _write_file(frame: pl.LazyFrame, kind: str, file: Path) -> None:
     click.echo(f"wrote {printable(str(file))}, {output.size(file.stat().st_size)}", err=True)
 
 
-def _write(frame: pl.LazyFrame, kind: str, stream: IO[bytes]) -> None:
+def _sink_parquet(frame: pl.LazyFrame, dataset: str, part: Path) -> None:
+    """Write Parquet; polars tells a full disk in the same words as a damaged table, but for the reason."""
+    import polars as pl  # noqa: PLC0415  # half a second that --help need not pay
+
+    from lakehouse.retrieval import readable  # noqa: PLC0415
+
+    with readable(dataset):
+        try:
+            frame.sink_parquet(part, compression="zstd")
+        except pl.exceptions.PolarsError as error:
+            full = next((why for why in _FULL if why in str(error)), None)
+            if full is None:
+                raise
+            raise StorageError(f"'{part.parent}' cannot be written to: {full}") from error
+
+
+def _batches(frame: pl.LazyFrame, dataset: str) -> Iterator[pl.DataFrame]:
+    """The rows, a batch at a time, and every one of them.
+
+    Raises:
+        StorageError: a part of the table is gone or damaged.
+    """
+    import polars as pl  # noqa: PLC0415  # half a second that --help need not pay
+
+    from lakehouse.retrieval import readable  # noqa: PLC0415
+
+    came = 0
+    with readable(dataset):
+        for batch in frame.collect_batches(engine="streaming"):
+            came += batch.height
+            yield batch
+        # A panic of its Parquet reader ends polars' batches early without an error.
+        if came != frame.select(pl.len()).collect(engine="streaming").item():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def _write(batches: Iterator[pl.DataFrame], empty: pl.DataFrame, kind: str, stream: IO[bytes]) -> None:
     """Write rows as text, batch by batch: a dataset of any size takes the same memory."""
-    empty = frame.head(0).collect()
     binary = [name for name, dtype in empty.schema.items() if str(dtype) == "Binary"]
     first = True
     if kind == "csv":
         stream.write(empty.write_csv().encode())
-    for batch in frame.collect_batches(engine="streaming"):
+    for batch in batches:
         rows = batch.with_columns(batch[name].bin.encode("base64") for name in binary)
         if kind == "csv":
             text = rows.write_csv(include_header=False)
@@ -189,20 +236,23 @@ def rejected(lake: Lake, dataset: str, limit: int, reason: str | None) -> Reject
     """
     import polars as pl  # noqa: PLC0415  # half a second that --help need not pay
 
+    from lakehouse.retrieval import readable  # noqa: PLC0415
+
     frame = lake.quarantine(dataset)
     if reason is not None:
         frame = frame.filter(pl.col("reasons").list.eval(pl.element().str.contains(reason, literal=True)).list.any())
-    counted, total, first = pl.collect_all(
-        [
-            frame.select(pl.col("reasons").explode())
-            .group_by("reasons")
-            .len()
-            .sort("len", "reasons", descending=[True, False]),
-            frame.select(pl.len()),
-            frame.sort("_execution", "_raw", "_row").head(limit),
-        ],
-        engine="streaming",
-    )
+    with readable(dataset):
+        counted, total, first = pl.collect_all(
+            [
+                frame.select(pl.col("reasons").explode())
+                .group_by("reasons")
+                .len()
+                .sort("len", "reasons", descending=[True, False]),
+                frame.select(pl.len()),
+                frame.sort("_execution", "_raw", "_row").head(limit),
+            ],
+            engine="streaming",
+        )
     source = lake.config.dataset(dataset).source
     names = {file.sha256: file.name for file in lake.show(source, "source").raw}
     examples = tuple(

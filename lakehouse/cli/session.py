@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -141,6 +141,14 @@ class Doors(click.Group):
                 )
         del ctx
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the global options; whether errors are told in JSON is known before the first of them."""
+        ctx.ensure_object(Session).as_json = "--json" in args
+        try:
+            return super().parse_args(ctx, args)
+        except click.ClickException as error:
+            self._misused(ctx, error)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -155,12 +163,23 @@ class Doors(click.Group):
         catch_signals()
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            self._misused(ctx, error)
         except LakehouseError as error:
             ctx.exit(session.fail(error))
         except Stopped as stopped:
             ctx.exit(self._stopped(session, stopped.number))
         except KeyboardInterrupt:
             ctx.exit(self._stopped(session, signal.SIGINT))
+
+    @staticmethod
+    def _misused(ctx: click.Context, error: click.ClickException) -> NoReturn:
+        """Tell a usage error: as JSON where that is asked for, else as click does."""
+        session = ctx.ensure_object(Session)
+        if not session.as_json:
+            raise error
+        session.complain(type(error).__name__, error.format_message())
+        ctx.exit(error.exit_code)
 
     @staticmethod
     def _stopped(session: Session, number: int) -> int:

@@ -205,7 +205,7 @@ def _said(session: Session, done: Landed | Curated, line: str, *, ok: bool) -> i
     if session.as_json:
         output.tell(done)
     elif not (session.quiet and ok):
-        for text in (line, *output.note_lines(done.notes)):
+        for text in (line, *map(output.folded, output.note_lines(done.notes))):
             click.echo(text)
     return 0 if ok else 1
 

@@ -1,14 +1,25 @@
 """The configuration: YAML files in, frozen values out, every problem in one error.
 
 `load` reads a folder; nothing here touches the lake, and no user's function is imported before
-`curate_function` is asked for it.
+`curate_function` or `load_functions` is asked for it.
 """
 
 from __future__ import annotations
 
 from lakehouse.config.cron import Cron
-from lakehouse.config.dotted import curate_function, load_object
+from lakehouse.config.dotted import curate_function, load_functions, load_object
 from lakehouse.config.loading import load
 from lakehouse.config.models import Config, Dataset, Job, Retries, Tolerance
 
-__all__ = ["Config", "Cron", "Dataset", "Job", "Retries", "Tolerance", "curate_function", "load", "load_object"]
+__all__ = [
+    "Config",
+    "Cron",
+    "Dataset",
+    "Job",
+    "Retries",
+    "Tolerance",
+    "curate_function",
+    "load",
+    "load_functions",
+    "load_object",
+]

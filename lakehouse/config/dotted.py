@@ -5,15 +5,15 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lakehouse.config.models import Dataset
+from lakehouse.config.models import Config, Dataset
 from lakehouse.errors import ConfigError, nearest
 
-__all__ = ["curate_function", "load_object"]
+__all__ = ["curate_function", "load_functions", "load_object"]
 
 _LOCK = threading.Lock()
 _PLACES: set[str] = set()
@@ -57,6 +57,22 @@ def curate_function(dataset: Dataset, project: Path) -> Callable[[Any], Any] | N
     if not callable(function):
         raise ConfigError(f"dataset {dataset.name}: curate: '{dataset.curate}' is not a function")
     return function  # type: ignore[no-any-return]  # callable() cannot say what it gives
+
+
+def load_functions(config: Config, datasets: Iterable[str]) -> None:
+    """Load the functions of datasets, so that one that cannot be is told before anything runs.
+
+    Raises:
+        ConfigError: some cannot be loaded; says all of them.
+    """
+    wrong = []
+    for name in datasets:
+        try:
+            curate_function(config.dataset(name), config.project)
+        except ConfigError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ConfigError("; ".join(wrong))
 
 
 def _module(name: str, dotted: str, project: Path) -> ModuleType:

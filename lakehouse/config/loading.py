@@ -115,6 +115,9 @@ class _Loading:
             key: self._secrets.fill(value, file, ("environments", self._env or "", key) if key in overlay else (key,))
             for key, value in laid.items()
         }
+        self._problems.unfilled |= {
+            (name, path[2:]) for name, path in self._problems.unfilled if path[:1] == ("environments",)
+        }
         shown = File(file.name, yaml.Document(laid, self._lines(file, overlay)))
         settings = self._problems.value(Settings, filled, shown)
         root = filled.get("root")
@@ -315,6 +318,8 @@ class _Loading:
         url = given.get_secret_value()
         self._secrets.hide_url(url)
         scheme, colon, rest = url.partition("://")
+        if file is not None and (file.name, ("metadata",)) in self._problems.unfilled:
+            return url
         if not colon or not re.fullmatch(r"[a-z0-9]+(\+[a-z0-9_]+)?", scheme):
             text = (
                 "must be a database URL, for example sqlite:///data/metadata.db or postgresql+psycopg://user@host/name"

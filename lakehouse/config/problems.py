@@ -49,9 +49,14 @@ class File:
 
 @dataclass(slots=True)
 class Problems:
-    """The problems found so far, one message each."""
+    """The problems found so far, one message each.
+
+    Attributes:
+        unfilled: file and key path of each value whose secret is missing: that is told, and no more of it.
+    """
 
     found: list[tuple[str, int, str]] = field(default_factory=list)
+    unfilled: set[tuple[str, Path]] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         return bool(self.found)
@@ -105,6 +110,8 @@ class Problems:
                 break  # what follows are pydantic's own names, not keys of the file
             path.append(part)
             raw = raw[part] if present else None
+        if (file.name, (*prefix, *path)) in self.unfilled:
+            return
         hidden = _secret(_annotation(kind, path))
         self.add(file, (*prefix, *path), _message(detail, raw, _siblings(kind, path), hidden=hidden))
 

@@ -44,7 +44,10 @@ class Secrets:
         return f"Secrets({len(self._values)} hidden)"
 
     def fill(self, value: Any, file: File, path: KeyPath = ()) -> Any:
-        """The value with every reference in its strings replaced; ``$${`` gives ``${``."""
+        """The value with every reference in its strings replaced; ``$${`` gives ``${``.
+
+        A reference to nothing is noted, and stays as it is.
+        """
         if isinstance(value, dict):
             return {key: self.fill(inner, file, (*path, key)) for key, inner in value.items()}
         if isinstance(value, list):
@@ -57,8 +60,12 @@ class Secrets:
                 return "${"
             if not match[2]:
                 self._problems.add(file, path, "'${' has no '}'; write '$${' for the characters themselves")
-                return ""
-            return self._look_up(match[1], file, path)
+                secret = ""
+            else:
+                secret = self._look_up(match[1], file, path)
+            if not secret:
+                self._problems.unfilled.add((file.name, path))
+            return secret or match[0]
 
         return _REFERENCE.sub(found, value)
 

@@ -34,7 +34,7 @@ class _Shown:
     def __str__(self) -> str:
         if self.last is None:
             return f"since version {self.first}"
-        return f"version {self.first}" if self.first == self.last else f"versions {self.first} to {self.last}"
+        return f"in version {self.first}" if self.first == self.last else f"in versions {self.first} to {self.last}"
 
 
 def _shown(past: Timeline) -> dict[int, dict[str, _Shown]]:
@@ -125,7 +125,7 @@ class Graph:
 
     def _done(self, *focus: str) -> Lineage:
         order = ("Source", "Job", "Run", "Land", "RawFile", "Schema", "Curate", "QuarantineVersion", "TableVersion")
-        nodes = sorted(self.nodes.values(), key=lambda node: (order.index(node.kind), _natural(node.id)))
+        nodes = sorted(self.nodes.values(), key=lambda node: (order.index(node.kind), *_place(node)))
         place = {node.id: at for at, node in enumerate(nodes)}
         edges = sorted(self.edges.values(), key=lambda edge: (place[edge.source], place[edge.target]))
         return Lineage(focus, tuple(nodes), tuple(edges))
@@ -217,12 +217,14 @@ class Graph:
                 spans = [s for sha, s in shown[name].get(one, {}).items() if sha in counted]
                 if spans or taken is None:
                     rows = sum(read - bad for read, bad in counted.values())
-                    self._join(_execution_id(one), self._version(state), f"{_rows(rows)} in {_overall(spans, state)}")
+                    self._join(
+                        _execution_id(one), self._version(state), f"{_rows(rows)}, shown {_overall(spans, state)}"
+                    )
 
     def _lands(self, executions: Sequence[Execution]) -> None:
         for execution in executions:
             files, new = execution.properties.get("files", 0), execution.properties.get("new", 0)
-            self._execution(execution, f"{files} files seen, {new} new")
+            self._execution(execution, f"{_counted(files, 'file')} seen, {new} new")
         self._contexts(executions)
 
     def _curation(self, execution: Execution) -> None:
@@ -312,8 +314,18 @@ def _line(text: str) -> str:
     return printable(text)
 
 
+def _counted(count: object, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}" if isinstance(count, int) else f"{count} {what}s"
+
+
 def _rows(count: object) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}" if isinstance(count, int) else f"{count} rows"
+    return _counted(count, "row")
+
+
+def _place(node: Node) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """Where a node stands among its kind: raw files by their name, all others by their id."""
+    name = str(node.properties["name"]) if node.kind == "RawFile" else ""
+    return _natural(name), _natural(node.id)
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
@@ -328,7 +340,7 @@ def _counts_at(shown: Mapping[str, _Shown] | None, version: int) -> bool:
 def _overall(spans: Sequence[_Shown], state: Version) -> str:
     """The versions in which anything of several spans is shown."""
     if not spans:
-        return f"version {state.version}"
+        return f"in version {state.version}"
     lasts = [span.last for span in spans if span.last is not None]
     return str(_Shown(min(s.first for s in spans), max(lasts) if len(lasts) == len(spans) else None))
 

@@ -6,9 +6,9 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainSerializer
 
-__all__ = ["Duration", "Size", "duration", "size"]
+__all__ = ["Duration", "Size", "duration", "size", "written"]
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
@@ -36,6 +36,19 @@ def duration(value: Any) -> timedelta:
         raise ValueError("the duration is too long") from None
 
 
+def written(value: timedelta) -> str:
+    """A duration as `duration` reads it: ``1h30m``."""
+    left = value // timedelta(microseconds=1)
+    parts = []
+    for unit, each in (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000)):
+        number, left = divmod(left, each)
+        if number:
+            parts.append(f"{number}{unit}")
+    if left:
+        parts.append(f"{left / 1000:g}ms")
+    return "".join(parts) or "0s"
+
+
 def size(value: Any) -> int:
     """Read a number of bytes: KB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of 1024.
 
@@ -53,5 +66,5 @@ def size(value: Any) -> int:
     return int(float(match[1]) * _BYTES.get(match[2], 1))
 
 
-Duration = Annotated[timedelta, BeforeValidator(duration)]
+Duration = Annotated[timedelta, BeforeValidator(duration), PlainSerializer(written, when_used="json")]
 Size = Annotated[int, BeforeValidator(size)]
