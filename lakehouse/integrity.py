@@ -27,6 +27,10 @@ __all__ = ["Problem", "check"]
 _BACKUP = "bring it back from a backup of the lake"
 _RAW_BACKUP = f"{_BACKUP}; or take the file away and land it again from its origin"
 _FOREIGN = "find out which program wrote to the lake's folder, and bring the table back from a backup"
+_UNKNOWN = (
+    "the ledger may be older than the table: bring the ledger back from a backup first; "
+    "only a table that no ledger of this lake ever knew may be moved elsewhere"
+)
 _LISTED = 5  # raw files named where several do not add up
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, StorageError)
 
@@ -316,5 +320,5 @@ def _foreign_tables(site: Site, names: Sequence[str]) -> Iterator[Problem]:
                     type="Curate", state=ExecutionState.RUNNING, context=("Dataset", dataset)
                 )
                 message = "a table that the ledger does not know"
-                advice = f"run `lakehouse curate {dataset}`" if halfway else "take it out of the lake's folder"
+                advice = f"run `lakehouse curate {dataset}`" if halfway else _UNKNOWN
                 yield _problem(uri, message, advice, harmless=bool(halfway))

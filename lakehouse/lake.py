@@ -46,7 +46,8 @@ class Lake:
     ) -> None:
         self.config = configuration.load(Path(configs), env)
         storage = Storage(self.config.root, clock)
-        ledger = Ledger(self.config.metadata.get_secret_value(), clock)
+        known = storage.root if storage.in_use() else None  # a new, empty ledger would hide the data
+        ledger = Ledger(self.config.metadata.get_secret_value(), clock, lake=known)
         captured = environment.capture(self.config.project)
         self._site = Site(self.config, storage, ledger, clock, captured, report=report)
 
@@ -109,6 +110,7 @@ class Lake:
 
         Raises:
             NotFoundError: no such job.
+            ConfigError: the function of one of its datasets cannot be loaded.
             CommitError: the job is running already; says who runs it.
         """
         return running.run(self._site, job)
@@ -155,7 +157,12 @@ class Lake:
         return lineage.lineage(self._site, what)
 
     def check(self) -> tuple[Problem, ...]:
-        """Prove that the lake is whole by reading all of it again; every problem found."""
+        """Prove that the lake is whole by reading all of it again; every problem found.
+
+        Raises:
+            ConfigError: the function of a dataset cannot be loaded.
+        """
+        configuration.load_functions(self._site.config, self._site.config.datasets)
         return tuple(integrity.check(self._site))
 
     def list(self) -> catalog.Listing:

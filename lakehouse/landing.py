@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import stamina
 
@@ -36,6 +36,7 @@ __all__ = ["land", "land_file", "raw_id"]
 
 _BATCH_FILES = 1000  # published, synced and recorded together
 _BATCH_BYTES = 256 << 20
+_PAUSE = 0.1  # seconds before the second try; from there on stamina waits longer and longer
 
 
 def raw_id(source: str, sha256: str) -> str:
@@ -168,15 +169,13 @@ class _Landing:
     def _fetch(self, offer: Offer) -> _Arrival | None:
         """The offered bytes, staged; tried again while the source says that may help."""
         try:
-            return self._try(offer)
+            return self._try(offer)  # by hand: setting up the retries costs more than a small file
         except SourceError as error:
-            failed = error
-        for attempt in stamina.retry_context(on=_retryable, attempts=self.attempts, timeout=None, wait_max=30.0):
-            with attempt:
-                if attempt.num == 1:
-                    raise failed  # that try was made above: setting up the retries costs more than a small file
-                return self._try(offer)
-        raise AssertionError("the last attempt returns or raises")
+            if not error.retryable or self.attempts == 1:
+                raise
+        time.sleep(_PAUSE)
+        again = stamina.RetryingCaller(attempts=self.attempts - 1, timeout=None, wait_max=30.0)
+        return again(_retryable, self._try, offer)
 
     def _try(self, offer: Offer) -> _Arrival | None:
         with offer.open() as download:
@@ -192,11 +191,12 @@ class _Landing:
         if not self.arrived:
             return
         now = self.site.clock()
+        names = self._tell()
         manifests = [
             {
                 "source": self.name,
                 "origin": arrival.origin,
-                "name": arrival.staged.name,
+                "name": names[arrival.staged.sha256],
                 "size": arrival.staged.size,
                 "sha256": arrival.staged.sha256,
                 "landed_at": now.isoformat(),
@@ -204,7 +204,6 @@ class _Landing:
             }
             for arrival in self.arrived
         ]
-        self._tell()
         uris = self.site.storage.publish(
             self.name, [(a.staged, m) for a, m in zip(self.arrived, manifests, strict=True)]
         )
@@ -217,7 +216,7 @@ class _Landing:
                 properties={
                     "source": self.name,
                     "sha256": a.staged.sha256,
-                    "name": a.staged.name,
+                    "name": PurePosixPath(uri).name,
                     "size": a.staged.size,
                     "landed_at": now.isoformat(),
                 },
@@ -239,29 +238,37 @@ class _Landing:
         self.arrived = []
         self.waiting = 0
 
-    def _tell(self) -> None:
-        """Count what arrived as new, changed, seen again or the same under another name."""
+    def _tell(self) -> dict[str, str]:
+        """Count what arrived as new, changed, seen again or the same under another name.
+
+        Returns:
+            What each content (sha256) is called in the raw zone: as the ledger knows it, else by its first arrival.
+        """
         ids = {raw_id(self.name, a.staged.sha256) for a in self.arrived}
-        known = {a.external_id: str(a.properties["name"]) for a in self.site.ledger.get_artifacts(external_ids=ids)}
+        landed = self.site.ledger.get_artifacts(external_ids=ids)
+        names = {str(a.properties["sha256"]): str(a.properties["name"]) for a in landed}
         for arrival in self.arrived:
-            mine, sha256 = raw_id(self.name, arrival.staged.sha256), arrival.staged.sha256
+            sha256 = arrival.staged.sha256
+            known = sha256 in names
+            name = names.setdefault(sha256, arrival.staged.name)
             before = self.seen.get(arrival.origin)
             if before is not None and before.sha256 == sha256:
                 self.counts["unchanged"] += 1
                 continue
-            if mine in known:
+            if known:
                 self.counts["duplicates"] += 1
-                self._note(
-                    "duplicate", arrival.origin, f"same content as '{known[mine]}': stored once, its rows count once"
-                )
+                told = f"same content as '{name}': stored once, its rows count once"
+                if before is not None:
+                    told = "back to earlier bytes: they correct the rows of the newer ones"
+                self._note("duplicate", arrival.origin, told)
                 continue
-            known[mine] = arrival.staged.name
             self.counts["new"] += 1
             self.counts["size"] += arrival.staged.size
             if before is not None:
                 self._note("changed", arrival.origin, "changed since it was landed: the new bytes correct the old rows")
             if arrival.staged.size == 0:
                 self._note("empty", arrival.origin, "empty file: landed, it has no rows")
+        return names
 
     @contextmanager
     def recorded(self) -> Iterator[None]:

@@ -340,3 +340,9 @@ def test_large_files_are_scanned_alone_and_still_proven(tmp_path, monkeypatch):
     csv = CsvFormat()
     assert csv.groups(files) == [[files[0]], [files[1]]]
     assert [fast(csv, [file])[1] for file in files] == [[], [files[1]]]
+
+
+def test_a_line_too_long_is_named_by_its_number_in_the_file(tmp_path):
+    file = prepared(tmp_path, b"note\na,b\n1,2\n3," + b"x" * (17 << 20), skip=1)
+    with pytest.raises(FormatError, match=r"file\.csv: line 4 is longer than 16 MiB"):
+        CsvFormat(skip=1).careful(file, tmp_path)

@@ -326,7 +326,9 @@ def test_optimize_by_another_program_is_found(project):
 
 def test_a_table_the_ledger_does_not_know_is_found(project):
     write_deltalake(project / "data/curated/a/mine", pl.DataFrame({"x": [1]}).to_arrow())
-    assert found(project, "a table that the ledger does not know").where == "curated/a/mine"
+    problem = found(project, "a table that the ledger does not know")
+    assert problem.where == "curated/a/mine"
+    assert problem.what_to_do.startswith("the ledger may be older than the table: bring the ledger back from a backup")
 
 
 def test_a_part_that_no_version_holds_is_told_as_harmless(project):
@@ -419,3 +421,18 @@ def test_a_refused_file_is_no_problem(project):
         links = lake._site.ledger.get_events(types=[EventType.DECLARED_INPUT])
     assert len(links) <= 1
     assert check(project) == ()
+
+
+@pytest.mark.parametrize("url", [None, "sqlite://", "sqlite:///other.db"])
+def test_a_lake_with_data_and_without_its_ledger_is_not_opened_with_a_new_one(tmp_path, url):
+    folder = make_project(tmp_path / "p")
+    with Lake(folder / "configs") as lake:
+        lake.land("s")
+    if url is None:
+        for file in (folder / "data").glob("metadata.db*"):
+            file.unlink()
+    else:
+        (folder / "configs/lakehouse.yaml").write_text(f"root: data\nmetadata: {url}\n")
+    with pytest.raises(MetadataError, match=r"data has data but its ledger .* is gone; bring it back from a backup"):
+        Lake(folder / "configs")
+    assert list(folder.rglob("*.db")) == ([] if url is None else [folder / "data/metadata.db"])

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import os
 import sqlite3
+import subprocess
+import sys
+import tempfile
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import exc
@@ -193,3 +199,54 @@ def test_an_error_of_the_callers_own_passes_and_rolls_back(ledger):
 def test_a_whole_number_too_large_for_a_query_is_translated(ledger):
     with pytest.raises(MetadataError, match="64 bits"):
         ledger.get_executions(ids=[2**70])
+
+
+def test_a_ledger_that_must_exist_is_not_made(path):
+    for url in (f"sqlite:///{path}", "sqlite://"):
+        with pytest.raises(MetadataError, match="is gone"):
+            Ledger(url, lake=path.parent)
+    assert not path.exists()
+    Ledger(f"sqlite:///{path}").close()
+    Ledger(f"sqlite:///{path}", lake=path.parent).close()
+
+
+READ_ONLY = """
+import os, sys
+sys.path[:0] = sys.argv[2].split(os.pathsep)
+from lakehouse.errors import MetadataError
+from lakehouse.metadata import Ledger
+from lakehouse.records import Execution
+import sqlalchemy.dialects.sqlite, encodings.idna
+if os.getuid() == 0:
+    os.setuid(65534)
+with Ledger(f"sqlite:///{sys.argv[1]}") as ledger:
+    print(len(ledger.get_executions()), ledger.damage())
+    try:
+        ledger.put_execution(Execution("Land"))
+    except MetadataError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("writer", ["gone", "there"])
+def test_a_ledger_this_user_may_not_write_is_read_and_refuses_writes(writer):
+    # Not below tmp_path, which other users cannot enter.
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        path = Path(name) / "it's 50% #1?.db"
+        ledger = Ledger(f"sqlite:///{path}")
+        ledger.put_execution(Execution("Land"))
+        stack.callback(ledger.close)
+        if writer == "gone":
+            ledger.close()
+        for file in path.parent.iterdir():
+            file.chmod(0o444)
+        path.parent.chmod(0o555)
+        stack.callback(path.parent.chmod, 0o755)
+        before = {file.name: file.read_bytes() for file in path.parent.iterdir() if file.suffix == ".db"}
+        search = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+        ran = subprocess.run(
+            [sys.executable, "-c", READ_ONLY, str(path), search], capture_output=True, text=True, check=False, cwd="/"
+        )
+        assert ran.stdout.splitlines()[:1] == ["1 []"], ran.stderr
+        assert "attempt to write a readonly database. Make the file and its folder writable" in ran.stdout
+        assert before == {file.name: file.read_bytes() for file in path.parent.iterdir() if file.suffix == ".db"}

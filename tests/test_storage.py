@@ -111,7 +111,7 @@ def test_the_same_content_twice_is_stored_once_under_its_first_name(storage):
 
 def test_the_same_content_twice_in_one_publication_is_stored_once(storage):
     staged = [storage.stage("s", name, iter([b"same"]), None) for name in ("a", "b")]
-    uris = storage.publish("s", [(s, {}) for s in staged])
+    uris = storage.publish("s", [(s, {"name": s.name}) for s in staged])
     assert uris[0] == uris[1]
     assert list((storage.root / "raw/.incoming/s").iterdir()) == []
 
@@ -132,7 +132,7 @@ def test_a_local_file_of_any_size_is_copied_whole_with_its_hash(storage, tmp_pat
     file.write_bytes(data[:size])
     staged = storage.stage("s", "big.bin", file, size)
     assert (staged.size, staged.sha256) == (size, sha(data[:size]))
-    (uri,) = storage.publish("s", [(staged, {})])
+    (uri,) = storage.publish("s", [(staged, {"name": staged.name})])
     assert storage.digest(uri) == staged.sha256
 
 
@@ -286,3 +286,40 @@ def test_a_lock_of_any_name_stays_in_the_lake(storage, name):
         files = [p for p in (storage.root / ".locks").rglob("*") if p.is_file()]
     assert len(files) == 1
     assert not (storage.root.parent / "x").exists()
+
+
+@pytest.mark.parametrize("damage", ["empty", "manifest only", "no manifest", "wrong size"])
+def test_content_whose_folder_is_damaged_is_put_back(storage, damage):
+    path = storage.path(land(storage, "a.csv", b"same"))
+    if damage in {"empty", "manifest only", "wrong size"}:
+        path.unlink()
+    if damage in {"empty", "no manifest"}:
+        (path.parent / "manifest.json").unlink()
+    if damage == "wrong size":
+        path.write_bytes(b"sam")
+    again = storage.path(land(storage, "b.csv", b"same"))
+    assert again.read_bytes() == b"same"
+    assert sorted(p.name for p in path.parent.iterdir()) == ["b.csv", "manifest.json"]
+    assert json.loads((again.parent / "manifest.json").read_text())["name"] == "b.csv"
+    assert list((storage.root / "raw/.incoming/s").iterdir()) == []
+
+
+def test_an_intact_folder_is_never_touched(storage):
+    path = storage.path(land(storage, "a.csv", b"same"))
+    before = path.stat(), path.parent.stat()
+    land(storage, "b.csv", b"same")
+    assert (path.stat(), path.parent.stat()) == before
+
+
+def test_a_storage_is_in_use_once_something_was_landed_or_curated(storage):
+    assert not storage.in_use()
+    (storage.root / "raw").mkdir(parents=True)
+    assert not storage.in_use()
+    land(storage, "a.csv", b"same")
+    assert storage.in_use()
+
+
+def test_a_lock_that_cannot_be_written_says_so(storage):
+    (storage.root / ".locks/source/s").mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"locking source 's': .*directory"), storage.lock("source", "s"):
+        pass

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import shutil
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -77,7 +78,7 @@ def test_another_commit_under_a_taken_number_is_refused_and_changes_nothing(tabl
     other = Commit(
         2, (sealed(table, ints(9), "9-0"),), tables.schema_of({"k": pl.Int64()}), {"lakehouse.execution": "x"}
     )
-    with pytest.raises(CommitError, match="made commit 2 first"):
+    with pytest.raises(CommitError, match=r"does not know commit 2 of this table.*older copy or lost.*metadata\.db"):
         tables.append(table, other)
     assert rows(table) == [1, 2]
 
@@ -412,3 +413,65 @@ def test_a_copied_table_is_whole_wherever_it_lies(table, tmp_path):
     shutil.rmtree(table)
     assert rows(copy) == [1]
     assert list(tables.faults(copy)) == []
+
+
+@pytest.mark.parametrize("keep", [0, 40, -1, -2])
+def test_a_torn_newest_log_entry_is_refused_by_name_before_reading_and_before_a_commit(table, keep):
+    tables.append(table, commit_of(table, ints(1)))
+    tables.append(table, commit_of(table, ints(2), 2))
+    entry = table / "_delta_log" / f"{1:020}.json"
+    whole = entry.read_bytes().rstrip(b"\n")
+    entry.write_bytes(whole[:keep])
+    third = commit_of(table, ints(3), 3)
+    for act in (
+        lambda: tables.scan(table),
+        lambda: tables.scan(table, 1),
+        lambda: tables.version(table),
+        lambda: tables.layout(table),
+        lambda: tables.append(table, third),
+    ):
+        with pytest.raises(StorageError, match=r"0001\.json is torn.*backup.*lakehouse check"):
+            act()
+    assert rows(table, 0) == [1]
+    assert not (table / "_delta_log" / f"{2:020}.json").exists()
+    entry.write_bytes(whole)
+    assert tables.append(table, third) == 2
+    assert rows(table) == [1, 2, 3]
+
+
+def synced(monkeypatch, act) -> set[str]:
+    """Names of the files that were synced meanwhile."""
+    names, fsync = set(), os.fsync
+
+    def note(descriptor):
+        names.add(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", note)
+        act()
+    return names
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="looks up open files in /proc")
+def test_every_file_a_commit_wrote_to_the_log_is_synced_also_when_it_was_made_before(table, monkeypatch):
+    for number in range(1, 99):
+        tables.append(table, Commit(number, (), tables.schema_of({"k": pl.Int64()}), {"n": str(number)}))
+    wider = Commit(99, (), tables.schema_of({"k": pl.Int64(), "v": pl.Int64()}), {"n": "99"})
+    before = set((table / "_delta_log").iterdir())
+    first = synced(monkeypatch, lambda: tables.append(table, wider))
+    made = {file.name for file in (table / "_delta_log").iterdir() if file not in before}
+    assert {f"{98:020}.json", f"{99:020}.json", f"{99:020}.checkpoint.parquet", "_last_checkpoint"} <= made
+    assert made <= first
+    assert made <= synced(monkeypatch, lambda: tables.append(table, wider))
+    early = Commit(5, (), tables.schema_of({"k": pl.Int64()}), {"n": "5"})
+    assert f"{4:020}.json" in synced(monkeypatch, lambda: tables.append(table, early))
+
+
+def test_commits_whose_notes_differ_in_one_word_only_are_two_commits(table):
+    note = {"lakehouse.execution": "1", "lakehouse.commit": "a" * 32}
+    schema = tables.schema_of({"k": pl.Int64()})
+    mine, other = Commit(1, (), schema, note), Commit(1, (), schema, {**note, "lakehouse.commit": "b" * 32})
+    assert [tables.append(table, mine), tables.append(table, mine)] == [0, 0]
+    with pytest.raises(CommitError, match="the ledger does not know commit 1 of this table"):
+        tables.append(table, other)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,7 +20,7 @@ from lakehouse.records import Report, printable, silent
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
 
-__all__ = ["Doors", "Session", "Stopped", "Verb", "catch_signals", "shared_options"]
+__all__ = ["Doors", "Session", "Stopped", "Verb", "catch_signals", "shared_options", "time_limit"]
 
 
 @dataclass(slots=True)
@@ -61,6 +63,29 @@ class Stopped(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
+
+
+class TimedOut(BaseException):
+    """A run took longer than its job's timeout; unwinds as `Stopped` does."""
+
+
+@contextlib.contextmanager
+def time_limit(limit: timedelta | None, what: str) -> Iterator[None]:
+    """Stop what runs inside after so long, by raising `TimedOut`; None is no limit."""
+    if limit is None:
+        yield
+        return
+
+    def late(_: int, __: FrameType | None) -> None:
+        raise TimedOut(f"{what} took longer than its timeout ({limit}) and was stopped")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, limit.total_seconds())
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def catch_signals() -> None:
@@ -167,6 +192,9 @@ class Doors(click.Group):
             self._misused(ctx, error)
         except LakehouseError as error:
             ctx.exit(session.fail(error))
+        except TimedOut as late:
+            session.complain("TimedOut", f"{late}; nothing is half done, and running again goes on from here")
+            ctx.exit(1)
         except Stopped as stopped:
             ctx.exit(self._stopped(session, stopped.number))
         except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from lakehouse.cli import output, progress
-from lakehouse.cli.session import Session, Verb
+from lakehouse.cli.session import Session, Verb, time_limit
 from lakehouse.records import Curated, Landed, printable
 
 __all__ = ["COMMANDS"]
@@ -145,8 +145,8 @@ def run(context: click.Context, job: str) -> None:
     r"""Land and curate all datasets of a job, once, now.
 
     What fails is told and stops nothing else. Exit status 0 also when rows went to quarantine within
-    what the dataset's max_rejected allows; 1 when a file was refused or failed, a batch was refused, or
-    another process runs the job already.
+    what the dataset's max_rejected allows; 1 when a file was refused or failed, a batch was refused, the
+    job's timeout ended it, or another process runs the job already.
 
     \b
     Examples:
@@ -154,7 +154,11 @@ def run(context: click.Context, job: str) -> None:
       lakehouse run nightly --json | jq .curated
     """
     session: Session = context.obj
-    with progress.shown(session) as report, session.lake(report) as lake:
+    with (
+        progress.shown(session) as report,
+        session.lake(report) as lake,
+        time_limit(lake.config.job(job).timeout, f"job '{job}'"),
+    ):
         ran = lake.run(job)
     if session.as_json:
         output.tell({**output.plain(ran), "ok": ran.ok})

@@ -324,7 +324,7 @@ class CsvFormat(Format):
         starts, numbers = array("q", [0]), array("q", [1])
         with whole.open("wb") as copy, BrokenWriter(file.raw.sha256, work) as broken, file.path.open("rb") as stream:
             stream.seek(file.start)
-            for item in records(stream, self._grammar(len(file.columns)), file.raw.name):
+            for item in records(stream, self._grammar(len(file.columns)), file.raw.name, file.skip):
                 if isinstance(item, Clean):
                     copy.write(item.data)
                     row += item.rows
@@ -351,7 +351,7 @@ class CsvFormat(Format):
             grammar = self._grammar(len(file.columns))
             with file.path.open("rb") as stream:
                 stream.seek(file.start)
-                for item in records(stream, grammar, raw.name):
+                for item in records(stream, grammar, raw.name, file.skip):
                     rows = item.rows if isinstance(item, Clean) else 1
                     if seen + rows >= row:
                         line, data = (

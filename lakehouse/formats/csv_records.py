@@ -174,13 +174,14 @@ class Grammar:
         return self.quote is not None and self._unfinished.match(data, start) is not None
 
 
-def records(stream: BinaryIO, grammar: Grammar, name: str) -> Iterator[Item]:
+def records(stream: BinaryIO, grammar: Grammar, name: str, skipped: int) -> Iterator[Item]:
     """Tell the records of a stream apart, in order, in bounded memory.
 
     Args:
         stream: UTF-8, standing at its first record.
         grammar: what a record looks like.
         name: what to call the file in messages.
+        skipped: lines before the first record, for messages only.
 
     Raises:
         FormatError: a line is longer than `LONGEST`, so this cannot be CSV.
@@ -194,7 +195,7 @@ def records(stream: BinaryIO, grammar: Grammar, name: str) -> Iterator[Item]:
             data += b"\n"
         end = data.rfind(b"\n") + 1
         if end == 0 and len(data) > LONGEST:
-            raise FormatError(f"{name}: line {line + 1} is longer than {LONGEST >> 20} MiB; is this CSV?")
+            raise FormatError(f"{name}: line {skipped + line + 1} is longer than {LONGEST >> 20} MiB; is this CSV?")
         data, rest = data[:end], data[end:]
         rows = grammar.all_clean(data)
         if rows is not None:

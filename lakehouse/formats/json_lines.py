@@ -155,7 +155,7 @@ def _looked_through(raw: Raw, path: Path) -> JsonFile:
     usual = _usual(layouts)
     rows, common = lines.select(pl.len(), usual.sum().alias("usual")).collect(engine="streaming").row(0)
     if common < rows:
-        for batch in lines.filter(~usual).collect_batches(chunk_size=_FETCH, engine="streaming"):
+        for batch in _batches(raw, lines.filter(~usual), rows - common):
             for line in batch["line"]:
                 keys.update(dict.fromkeys(_keys(line, keys)))
             if len(keys) > _COLUMNS:
@@ -166,6 +166,20 @@ def _looked_through(raw: Raw, path: Path) -> JsonFile:
     if problem := name_problem(tuple(keys)):
         raise refuse(raw, problem, "rename the key at the source")
     return JsonFile(raw, path, tuple(keys), rows, layouts, rows - common)
+
+
+def _batches(raw: Raw, lines: pl.LazyFrame, count: int) -> Iterator[pl.DataFrame]:
+    """A frame in batches; polars ends them early without an error when its reader panics.
+
+    Raises:
+        FormatError: fewer came than there are.
+    """
+    seen = 0
+    for batch in lines.collect_batches(chunk_size=_FETCH, engine="streaming"):
+        seen += batch.height
+        yield batch
+    if seen != count:
+        raise refuse(raw, f"only {seen:,} of {count:,} lines could be read", "try again; the file may be damaged")
 
 
 def _keys(line: str, known: Mapping[str, object] | None = None) -> tuple[str, ...]:
@@ -263,7 +277,7 @@ def careful(file: JsonFile, work: Path) -> Careful:
         RowWriter(schema, work, f"{file.raw.sha256}.unusual") as whole,
         BrokenWriter(file.raw.sha256, work) as broken,
     ):
-        for batch in unusual.collect_batches(chunk_size=_FETCH, engine="streaming"):
+        for batch in _batches(file.raw, unusual, file.unusual):
             for index, line in batch.select(INDEX, "line").iter_rows():
                 try:
                     found = tokens(line)

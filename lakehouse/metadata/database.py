@@ -6,6 +6,7 @@ reads, so what it read still holds when it writes; a commit is on disk when it r
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, QueuePool, Table, create_engine, event, inspect, make_url, select
+from sqlalchemy import Connection, Engine, NullPool, QueuePool, Table, create_engine, event, inspect, make_url, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
@@ -40,20 +41,31 @@ class Database:
         name: where it is, safe to print.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, lake: Path | None = None) -> None:
         """Open it, or create it with all its tables.
 
         Args:
             url: ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db`` or ``sqlite://``.
+            lake: the folder of a lake whose ledger it must be; None where it may be made.
 
         Raises:
-            MetadataError: the URL is not supported, or what is there is not a ledger of this version.
+            MetadataError: the URL is not supported, it is gone, or what is there is not a ledger of this version.
         """
         parsed = _parse(url)
         self._in_memory = parsed.database in {None, "", ":memory:"}
         self.name = "in memory" if self._in_memory else str(parsed.database)
         self._closed = False
-        self._engine = _engine(parsed, in_memory=self._in_memory, folder=self._folder(parsed))
+        if lake is not None and (self._in_memory or not Path(self.name).exists()):
+            raise MetadataError(
+                f"the lake in {lake} has data but its ledger ({self.name}) is gone; bring it back from a backup"
+            )
+        self._read_only = not self._in_memory and _read_only(Path(self.name))
+        if self._read_only:
+            self._engine = _read_only_engine(Path(self.name).resolve())
+        else:
+            self._engine = _engine(parsed, in_memory=self._in_memory, folder=self._folder(parsed))
+        event.listen(self._engine, "connect", _set_up)
+        event.listen(self._engine, "begin", _begin)
         try:
             self._open()
         except BaseException:
@@ -112,7 +124,7 @@ class Database:
     def _open(self) -> None:
         with self.reading() as connection:
             ready = self._verify(connection)
-        if not self._in_memory:
+        if not self._in_memory and not self._read_only:
             # After the check, so that a database that is refused is left as it was.
             with self._translated(), self._engine.connect() as connection:
                 plain = connection.execution_options(begin="")
@@ -186,10 +198,23 @@ def _engine(url: URL, *, in_memory: bool, folder: Path | None) -> Engine:
         # A later change of the working folder must not open another file.
         url = url.set(database=str(folder.resolve() / Path(str(url.database)).name))
     arguments = {"check_same_thread": False, "timeout": _PATIENCE}
-    engine = create_engine(url, poolclass=QueuePool, connect_args=arguments, hide_parameters=True, **pool)
-    event.listen(engine, "connect", _set_up)
-    event.listen(engine, "begin", _begin)
-    return engine
+    return create_engine(url, poolclass=QueuePool, connect_args=arguments, hide_parameters=True, **pool)
+
+
+def _read_only(file: Path) -> bool:
+    """Whether this user can read the ledger only: its write-ahead log needs the folder too."""
+    return file.is_file() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
+
+
+def _read_only_engine(file: Path) -> Engine:
+    def connect() -> sqlite3.Connection:
+        # Without a write-ahead log nobody else has the file open, and SQLite could not make one here; with one,
+        # it must be read. Asked for every connection (none is kept), as a writer may come later.
+        alone = "" if Path(f"{file}-wal").exists() else "&immutable=1"
+        uri = f"{file.as_uri()}?mode=ro{alone}"
+        return sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=_PATIENCE)
+
+    return create_engine("sqlite://", creator=connect, poolclass=NullPool, hide_parameters=True)
 
 
 def _set_up(connection: sqlite3.Connection, _: object) -> None:

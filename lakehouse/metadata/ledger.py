@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -30,20 +31,21 @@ class Ledger:
     Properties of ML Metadata's type PROTO, which other programs may have stored, are left out.
     """
 
-    def __init__(self, url: str, clock: Clock = utc_now) -> None:
+    def __init__(self, url: str, clock: Clock = utc_now, *, lake: Path | None = None) -> None:
         """Open the ledger, or create it.
 
         Args:
             url: ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db``, or ``sqlite://`` for one
                 that lives in memory until it is closed. A missing folder is made.
             clock: gives the times of records.
+            lake: the folder of a lake that has data already: then its ledger must be there, and none is made.
 
         Raises:
-            MetadataError: the URL is not supported, or what is there is another kind of database, a
-                newer version of it, or cannot be opened.
+            MetadataError: the URL is not supported, the ledger of that lake is gone, or what is there is
+                another kind of database, a newer version of it, or cannot be opened.
         """
         self._clock = clock
-        self._database = Database(url)
+        self._database = Database(url, lake)
 
     def __enter__(self) -> Self:
         return self

@@ -125,10 +125,11 @@ class Storage:
 
         Args:
             source: the source's name.
-            staged: the files and what their manifests say.
+            staged: the files and what their manifests say; ``name`` is what the file is called in its place.
 
         Returns:
-            Each file's lake-relative uri; content that was there already keeps its first name.
+            Each file's lake-relative uri; content that was there already keeps its first name. Where it
+            was there once, and its folder is damaged now, the new bytes take the folder's place.
 
         Raises:
             StorageError: the disk refused; nothing half-written is visible.
@@ -137,7 +138,9 @@ class Storage:
             for file, manifest in staged:
                 text = json.dumps(manifest, ensure_ascii=False).encode("utf-8", "backslashreplace")
                 _write_new(file.folder / _MANIFEST, text)
-            written = (file.folder / name for file, _ in staged for name in (file.name, _MANIFEST))
+                if manifest["name"] != file.name:
+                    (file.folder / file.name).rename(file.folder / manifest["name"])
+            written = (file.folder / name for file, m in staged for name in (m["name"], _MANIFEST))
             sync_written(written, 2 * len(staged), self.root)
             point("land.synced")
             zone = self.path(f"raw/{source}")
@@ -145,8 +148,8 @@ class Storage:
             for shard in shards.values():
                 shard.mkdir(parents=True, exist_ok=True)
             uris = []
-            for file, _ in staged:
-                name = _rename_new(file, shards[file.sha256[:2]] / file.sha256)
+            for file, manifest in staged:
+                name = _rename_new(file, manifest["name"], shards[file.sha256[:2]] / file.sha256)
                 uris.append(f"raw/{source}/{file.sha256[:2]}/{file.sha256}/{name}")
                 point("land.renamed")
             sync_folders([zone, *shards.values()], self.root)
@@ -177,6 +180,15 @@ class Storage:
             raise StorageError(f"reading '{uri}': {str(error).splitlines()[0]}") from error
         return digest.hexdigest()
 
+    def in_use(self) -> bool:
+        """Whether anything was ever landed or curated here.
+
+        Raises:
+            StorageError: the lake's folder cannot be read.
+        """
+        with refused(f"looking into {self.root}"):
+            return any(next(zone.iterdir(), None) for zone in map(self.path, ("raw", "curated")) if zone.is_dir())
+
     @contextlib.contextmanager
     def work(self, name: str) -> Iterator[Path]:
         """A folder for files on their way, on the lake's own disk; emptied before and after."""
@@ -194,10 +206,9 @@ class Storage:
 
         Raises:
             CommitError: after ``wait`` seconds, naming the holder.
+            StorageError: the disk refused.
         """
         file = self.path(f".locks/{kind}/{urllib.parse.quote(name, safe='')}")
-        with refused(f"locking {kind} '{name}'"):
-            file.parent.mkdir(parents=True, exist_ok=True)
         return hold(file, f"{kind} '{name}'", self._clock, wait)
 
 
@@ -238,13 +249,30 @@ def _write_new(path: Path, data: bytes) -> None:
         os.close(descriptor)
 
 
-def _rename_new(file: Staged, target: Path) -> str:
+def _rename_new(file: Staged, name: str, target: Path) -> str:
     """Move a staged folder to its place, unless the same content lies there; the name it has there."""
     try:
         file.folder.rename(target)
     except OSError:
         if not target.is_dir():
             raise
-        shutil.rmtree(file.folder)
-        return next(entry.name for entry in target.iterdir() if entry.name != _MANIFEST)
-    return file.name
+        there = _stored_names(target, file.size)
+        if there:
+            shutil.rmtree(file.folder)
+            return name if name in there else there[0]
+        # A kill between the renames leaves both folders among the incoming ones: the content is then landed anew.
+        damaged = file.folder.with_name(f"{file.folder.name}.damaged")
+        target.rename(damaged)
+        file.folder.rename(target)
+        shutil.rmtree(damaged)
+    return name
+
+
+def _stored_names(folder: Path, size: int) -> list[str]:
+    """Names of the files of this size in a raw file's folder; none when its manifest is gone."""
+    sizes = {entry.name: entry.stat().st_size for entry in os.scandir(folder) if entry.is_file()}
+    return (
+        sorted(name for name, found in sizes.items() if name != _MANIFEST and found == size)
+        if sizes.get(_MANIFEST)
+        else []
+    )

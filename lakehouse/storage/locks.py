@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lakehouse.errors import CommitError
+from lakehouse.errors import CommitError, StorageError
 from lakehouse.records import Clock
 
 __all__ = ["hold"]
@@ -31,14 +31,21 @@ def hold(file: Path, what: str, clock: Clock, wait: float) -> Iterator[None]:
 
     Raises:
         CommitError: somebody else holds it; says who and since when.
+        StorageError: the disk refused (full, read-only).
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StorageError(f"locking {what}: {error.strerror or error}") from error
     try:
         _acquire(descriptor, what, wait)
         note = {"pid": os.getpid(), "host": platform.node(), "since": clock().isoformat(timespec="seconds")}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(note).encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(note).encode(), 0)
+        except OSError as error:
+            raise StorageError(f"locking {what}: {error.strerror or error}") from error
         yield
     finally:
         os.close(descriptor)

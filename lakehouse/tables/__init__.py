@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
@@ -36,6 +36,7 @@ __all__ = [
     "faults",
     "is_table",
     "layout",
+    "misfits",
     "orphans",
     "scan",
     "schema_of",
@@ -56,6 +57,7 @@ _PROPERTIES = {
 }
 _KEEP_LOGS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 _TRIES = 50
+_Opened = TypeVar("_Opened", bound=DeltaTable)
 _RECENT = 1000  # versions looked at to find a commit made before a crash
 
 
@@ -96,6 +98,24 @@ def schema_of(dtypes: Mapping[str, pl.DataType]) -> str:
     return Schema.from_arrow(pl.DataFrame(schema=dict(dtypes)).to_arrow().schema).to_json()
 
 
+def misfits(known: Mapping[str, pl.DataType], wanted: Mapping[str, pl.DataType]) -> list[str]:
+    """What keeps columns from being appended to a table: a changed type, or a name that differs only by case.
+
+    Args:
+        known: the table's columns; {} for a table that is still to be made.
+        wanted: the columns to append.
+    """
+    changed = [
+        f"{name} from {known[name]} to {dtype}" for name, dtype in wanted.items() if known.get(name, dtype) != dtype
+    ]
+    folded: dict[str, str] = {}
+    for name in (*known, *wanted):
+        other = folded.setdefault(name.lower(), name)
+        if other != name and (clash := f"{name} beside {other}, which differs only by case") not in changed:
+            changed.append(clash)
+    return changed
+
+
 class _Plain(DeltaTable):
     """A table whose local paths stand as they are: Delta gives percent codes, which polars does not take back."""
 
@@ -119,13 +139,49 @@ def _translated(table: Path) -> Iterator[None]:
         raise StorageError(f"Delta table {table}: {str(error).splitlines()[0]}") from error
 
 
-def _open(table: Path, version: int | None = None) -> DeltaTable | None:
+def _open(table: Path) -> DeltaTable | None:
     if not (table / "_delta_log").is_dir():
         return None
     try:
-        return DeltaTable(table, version=version)
+        return _whole(DeltaTable, table)
     except TableNotFoundError:
         return None
+
+
+def _whole(kind: type[_Opened], table: Path, version: int | None = None) -> _Opened:
+    """A version, opened; its log entry must be whole, as Delta takes an empty one for a version without rows.
+
+    Raises:
+        StorageError: the entry is torn.
+    """
+    try:
+        opened = kind(table, version=version)
+    except TableNotFoundError:
+        raise
+    except DeltaError:
+        newest = max((table / "_delta_log").glob("*.json"), default=None)
+        if newest is not None:
+            _refuse_torn(newest)
+        raise
+    _refuse_torn(_entry(table, opened.version()))
+    return opened
+
+
+def _entry(table: Path, number: int) -> Path:
+    return table / "_delta_log" / f"{number:020}.json"
+
+
+def _refuse_torn(entry: Path) -> None:
+    if not entry.exists():
+        return  # Delta read a checkpoint in its place
+    last = entry.read_bytes().removesuffix(b"\n").rpartition(b"\n")[2]
+    try:
+        json.loads(last)
+    except ValueError:
+        raise StorageError(
+            f"{entry} is torn: it does not end with a whole line; nothing was read or written. "
+            "Bring it back from a backup of the lake, then run `lakehouse check`"
+        ) from None
 
 
 def version(table: Path) -> int | None:
@@ -159,7 +215,7 @@ def scan(table: Path, version: int | None = None) -> pl.LazyFrame:
         StorageError: there is no such table or version.
     """
     with _translated(table):
-        return pl.scan_delta(_Plain(table, version=version))
+        return pl.scan_delta(_whole(_Plain, table, version))
 
 
 def append(table: Path, commit: Commit) -> int:
@@ -176,7 +232,7 @@ def append(table: Path, commit: Commit) -> int:
         CommitError: another writer took this commit's number, or won too often.
         SchemaError: a column's dtype is not the table's.
     """
-    for _ in range(_TRIES):
+    for lost in range(_TRIES):
         existed = version(table) is not None
         try:
             with _translated(table):
@@ -187,8 +243,8 @@ def append(table: Path, commit: Commit) -> int:
                 raise
             continue
         if made is None:
-            return _made_before(table, commit)
-        _sync_log(table)
+            made = _made_before(table, commit, raced=lost > 0)
+        _sync_log(table, made)
         return made
     raise CommitError(f"Delta table {table}: other writers won {_TRIES} times in a row; run again")
 
@@ -245,18 +301,25 @@ def _version_of(table: Path, commit: Commit) -> int | None:
     newest = DeltaTable(table).version()
     # Not by Delta's own history, which is empty where the path holds a '#' or '?'.
     for number in range(newest, max(newest - _RECENT, -1), -1):
-        with (table / "_delta_log" / f"{number:020}.json").open(encoding="utf-8") as entry:
+        with _entry(table, number).open(encoding="utf-8") as entry:
             info = json.loads(entry.readline()).get("commitInfo", {})
         if commit.note.items() <= info.items():
             return number
     return None
 
 
-def _made_before(table: Path, commit: Commit) -> int:
-    made = _version_of(table, commit)
-    if made is None:
+def _made_before(table: Path, commit: Commit, *, raced: bool) -> int:
+    with _translated(table):
+        made = _version_of(table, commit)
+    if made is not None:
+        return made
+    if raced:
         raise CommitError(f"Delta table {table}: another process made commit {commit.sequence} first; run again")
-    return made
+    raise CommitError(
+        f"Delta table {table}: the ledger does not know commit {commit.sequence} of this table: it was restored from "
+        "an older copy or lost; bring metadata.db back from a newer backup (if another process curated just now, "
+        "run again)"
+    )
 
 
 def _fit(opened: DeltaTable, schema: Schema, table: Path) -> bool:
@@ -277,12 +340,15 @@ def _fit(opened: DeltaTable, schema: Schema, table: Path) -> bool:
     return bool(added)
 
 
-def _sync_log(table: Path) -> None:
+def _sync_log(table: Path, made: int) -> None:
     """Delta's writers do not sync: an acknowledged commit must outlive a power cut."""
     log = table / "_delta_log"
-    newest = sorted(log.iterdir())[-3:]  # the entry, and a checkpoint with its pointer
-    for file in newest:
-        sync_file(file)
+    # New columns are a version of their own just before; each version may have a checkpoint.
+    for number in range(max(made - 1, 0), made + 1):
+        for file in log.glob(f"{number:020}.*"):
+            sync_file(file)
+    if (pointer := log / "_last_checkpoint").exists():
+        sync_file(pointer)
     sync_folders([log, table], table)
 
 
