@@ -521,6 +521,16 @@ def function(project, dotted):
     return curate_function(dataclasses.replace(dataset, curate=dotted), project.folder.parent)
 
 
+def test_a_folder_that_is_importable_already_stays_so_when_another_project_is_loaded(own, tmp_path):
+    sys.path.append(str(tmp_path))
+    function(own, "jobs.aviation.flights.curate")
+    (tmp_path / "other/theirs").mkdir(parents=True)
+    (tmp_path / "other/theirs/f.py").write_text("def curate(frame):\n    return frame\n")
+    load_object("theirs.f.curate", tmp_path / "other")
+    assert sys.path.count(str(tmp_path)) == 1
+    assert sys.path.count(str(tmp_path / "other")) == 1
+
+
 def test_a_datasets_function_is_loaded_from_the_project(own):
     assert function(own, "jobs.aviation.flights.curate")("x") == "x"
     assert function(own, None) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 import threading
@@ -16,7 +17,7 @@ from lakehouse.errors import ConfigError, nearest
 __all__ = ["curate_function", "load_functions", "load_object"]
 
 _LOCK = threading.Lock()
-_PLACES: set[str] = set()
+_PLACES: list[str] = []
 """Projects put on the import path; only the newest stays there."""
 
 
@@ -76,10 +77,11 @@ def load_functions(config: Config, datasets: Iterable[str]) -> None:
 
 
 def _module(name: str, dotted: str, project: Path) -> ModuleType:
-    for place in (*_PLACES, str(project)):
-        if place in sys.path:
-            sys.path.remove(place)
-    _PLACES.add(str(project))
+    while _PLACES:
+        # Only the entry made here goes: the folder may stand in the path for reasons of its own.
+        with contextlib.suppress(ValueError):
+            sys.path.remove(_PLACES.pop())
+    _PLACES.append(str(project))
     _forget_another_projects(name.partition(".")[0], project)
     sys.path.insert(0, str(project))
     importlib.invalidate_caches()
