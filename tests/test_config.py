@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from lakehouse.config import Dataset, Tolerance, curate_function, load
+from lakehouse.config import Dataset, Tolerance, curate_function, load, load_object
 from lakehouse.errors import ConfigError, NotFoundError
 from lakehouse.schema import Schema
 
