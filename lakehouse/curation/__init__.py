@@ -10,13 +10,13 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from lakehouse import timeline
 from lakehouse.config import Dataset, curate_function
 from lakehouse.curation import commit, planning
-from lakehouse.curation.batch import Stamp, Written, write
+from lakehouse.curation.batch import Stamp, Written, cut, write
 from lakehouse.curation.pending import look
 from lakehouse.curation.planning import Batch, Given
 from lakehouse.curation.reasons import commonest, proposal
@@ -32,7 +32,6 @@ from lakehouse.records import (
     ExecutionState,
     Note,
     Progress,
-    RawFile,
     Value,
     printable,
 )
@@ -129,7 +128,7 @@ class _Curation:
         anew = target.anew or bool(pending.foreign)
         total = sum(file.size for file in pending.files)
         # What takes the place of everything must come in one commit.
-        batches = list(_batches(pending.files, None if anew else self.site.config.batch_bytes))
+        batches = list(cut(pending.files, lambda file: file.size, None if anew else self.site.config.batch_bytes))
         for number, files in enumerate(batches or [[]]):
             folder = self.work / str(number)
             folder.mkdir()
@@ -226,10 +225,12 @@ class _Curation:
         Raises:
             IntegrityError: they are not.
         """
+        # Asked once for the whole batch: asking file by file would look through all visible rows each time.
+        replacing = bool(batch.given.pending.replaced({file.sha256 for file in batch.given.files}))
         for file in batch.given.files:
             path = self.site.storage.path(file.uri)
             whole = path.is_file() and path.stat().st_size == file.size
-            if whole and batch.given.pending.replaced([file.sha256]):
+            if whole and replacing:
                 whole = self.site.storage.digest(file.uri) == file.sha256
             if not whole:
                 raise IntegrityError(
@@ -282,20 +283,6 @@ def _summary(batch: Batch, written: Written) -> dict[str, Value]:
         "refused": json.dumps(written.refused),
         "supersedes": json.dumps(batch.superseded(written)),
     }
-
-
-def _batches(files: Sequence[RawFile], limit: int | None) -> Iterator[list[RawFile]]:
-    """Files in order, cut where a batch would pass the limit in bytes."""
-    batch: list[RawFile] = []
-    size = 0
-    for file in files:
-        if batch and limit is not None and size + file.size > limit:
-            yield batch
-            batch, size = [], 0
-        batch.append(file)
-        size += file.size
-    if batch:
-        yield batch
 
 
 def _files(count: int) -> str:

@@ -12,10 +12,11 @@ import errno
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -27,7 +28,9 @@ from lakehouse.formats import Careful, Count, Format, Prepared, Raw
 from lakehouse.records import Note
 from lakehouse.validation import Mapping, check, too_strict
 
-__all__ = ["Stamp", "Written", "write"]
+__all__ = ["Stamp", "Written", "cut", "write"]
+
+T = TypeVar("T")
 
 _SORT_BYTES = 64 << 20  # raw bytes up to which a scan's rows are sorted by event_time: a sort holds them in memory
 _SCAN_BYTES = 512 << 20  # raw bytes of many files read by one scan
@@ -73,6 +76,20 @@ class Written:
     def bad(self) -> int:
         """Rows rejected."""
         return sum(bad for _, bad in self.counts.values())
+
+
+def cut(items: Iterable[T], size: Callable[[T], int], limit: int | None) -> Iterator[list[T]]:
+    """Items in order, cut where a piece would pass the limit in bytes; one larger item stands alone."""
+    piece: list[T] = []
+    held = 0
+    for item in items:
+        if piece and limit is not None and held + size(item) > limit:
+            yield piece
+            piece, held = [], 0
+        piece.append(item)
+        held += size(item)
+    if piece:
+        yield piece
 
 
 def write(  # noqa: PLR0913  # the batch's parts, by name
@@ -129,7 +146,7 @@ class _Batch:
     def run(self, files: Sequence[Raw]) -> Written:
         prepared = [file for raw in files if (file := self._prepare(raw)) is not None]
         for group in self.reader.groups(prepared):
-            for piece in self._pieces(group):
+            for piece in cut(group, lambda file: self.sizes[file.raw.sha256], _SCAN_BYTES):
                 self._scan(piece)
                 self.progress(sum(self.sizes[file.raw.sha256] for file in piece))
         return self.written
@@ -154,17 +171,6 @@ class _Batch:
     def _refuse(self, raw: Raw, error: LakehouseError) -> None:
         self.written.refused[raw.sha256] = str(error)
         self.written.notes.append(Note("refused", raw.name, str(error)))
-
-    def _pieces(self, group: Sequence[Prepared]) -> list[list[Prepared]]:
-        pieces: list[list[Prepared]] = [[]]
-        size = 0
-        for file in group:
-            if pieces[-1] and size + self.sizes[file.raw.sha256] > _SCAN_BYTES:
-                pieces.append([])
-                size = 0
-            pieces[-1].append(file)
-            size += self.sizes[file.raw.sha256]
-        return pieces
 
     def _scan(self, files: Sequence[Prepared]) -> None:
         """Read files by one scan; where that fails, halve them until the damaged one stands alone."""
