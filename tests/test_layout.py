@@ -94,3 +94,18 @@ def test_no_personal_value_stands_in_a_tables_log(project, zone):
     added = [json.loads(line)["add"] for line in text.splitlines() if '"add"' in line]
     if zone == "curated":
         assert all("amount" in json.loads(action["stats"])["minValues"] for action in added)
+
+
+def test_one_batch_is_one_commit_and_the_limit_in_bytes_cuts_batches(project):
+    project.deliver("1.csv", project.morning)
+    project.deliver("2.csv", project.noon)
+    project.run()
+    project.change("lakehouse", "root: data", "root: data\nbatch_bytes: 100")
+    with project.lake() as lake:
+        assert [(v.version, v.files, v.rows, v.total) for v in lake.history(project.flights)] == [(0, 2, 4, 4)]
+        before = lake.read(project.flights, version=0).sort("time_hour")
+        assert lake.curate(project.flights, again=True).curated == 4
+        made = lake.history(project.flights)[1:]
+        assert [(v.version, v.files, v.rows, v.total) for v in made] == [(1, 1, 2, 4), (2, 1, 2, 4)]
+        assert lake.read(project.flights).height == 4
+        assert lake.read(project.flights, version=0).sort("time_hour").equals(before)
