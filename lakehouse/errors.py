@@ -10,6 +10,7 @@
       + SchemaError      the batch as a whole breaks its schema: nothing was appended
       + CommitError      another writer won; safe to run again
       + MetadataError    the ledger's database failed
+        - RecordError    a record cannot be stored, changed or found as asked (.problem)
 
 Rows never raise: they go to quarantine with reasons. A message says what is wrong, where
 (file, dataset, key, row) and what to do next.
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal
 
 __all__ = [
     "CommitError",
@@ -28,6 +30,7 @@ __all__ = [
     "LakehouseError",
     "MetadataError",
     "NotFoundError",
+    "RecordError",
     "SchemaError",
     "SourceError",
     "StorageError",
@@ -81,6 +84,19 @@ class CommitError(LakehouseError):
 
 class MetadataError(LakehouseError):
     """The ledger's database failed or is not a ledger."""
+
+
+class RecordError(MetadataError):
+    """The ledger cannot store, change or find a record as it was asked to; nothing was changed.
+
+    Attributes:
+        problem: ``invalid`` (the record or the query itself), ``missing`` (what it names is not there),
+            ``exists`` (its name or external id belongs to another), ``stale`` (it changed since it was read).
+    """
+
+    def __init__(self, message: str, problem: Literal["invalid", "missing", "exists", "stale"] = "invalid") -> None:
+        super().__init__(message)
+        self.problem = problem
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
