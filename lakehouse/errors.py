@@ -91,10 +91,13 @@ class RecordError(MetadataError):
 
     Attributes:
         problem: ``invalid`` (the record or the query itself), ``missing`` (what it names is not there),
-            ``exists`` (its name or external id belongs to another), ``stale`` (it changed since it was read).
+            ``exists`` (its name or external id belongs to another), ``stale`` (it changed since it was read),
+            ``unsupported`` (a change that ML Metadata's model does not have).
     """
 
-    def __init__(self, message: str, problem: Literal["invalid", "missing", "exists", "stale"] = "invalid") -> None:
+    def __init__(
+        self, message: str, problem: Literal["invalid", "missing", "exists", "stale", "unsupported"] = "invalid"
+    ) -> None:
         super().__init__(message)
         self.problem = problem
 

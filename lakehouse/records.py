@@ -13,8 +13,42 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-Value: TypeAlias = int | float | str | bool | Mapping[str, Any] | list[Any]
+
+@dataclass(frozen=True, slots=True)
+class Proto:
+    """A serialized protobuf message as a value: ML Metadata's PROTO, a ``google.protobuf.Any``.
+
+    Attributes:
+        type_url: names the message's type, ``type.googleapis.com/package.Message``.
+        value: the message's bytes.
+    """
+
+    type_url: str
+    value: bytes
+
+
+Value: TypeAlias = int | float | str | bool | Mapping[str, Any] | list[Any] | Proto
 """A property's value. A mapping or list is stored as ML Metadata's STRUCT."""
+
+
+class DataType(enum.IntEnum):
+    """ML Metadata's property types, with its numbers."""
+
+    UNKNOWN = 0
+    INT = 1
+    DOUBLE = 2
+    STRING = 3
+    STRUCT = 4
+    PROTO = 5
+    BOOLEAN = 6
+
+
+class TypeKind(enum.IntEnum):
+    """What a type is a type of, with ML Metadata's numbers."""
+
+    EXECUTION = 0
+    ARTIFACT = 1
+    CONTEXT = 2
 
 
 class ArtifactState(enum.IntEnum):
@@ -58,6 +92,31 @@ class EventType(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Type:
+    """What the artifacts, executions or contexts of a name have for properties.
+
+    Attributes:
+        version: tells types of one name and kind apart; None is a version of its own.
+        base: the built-in type it stands under, such as ``mlmd.Dataset``; None where it has none.
+        external_id: unique across all types.
+        input_type: of an execution type, what it reads: ML Metadata's ``ArtifactStructType`` as JSON.
+        output_type: of an execution type, what it makes, likewise.
+        id: 0 until stored.
+    """
+
+    kind: TypeKind
+    name: str
+    properties: Mapping[str, DataType] = field(default_factory=dict)
+    version: str | None = None
+    description: str | None = None
+    base: str | None = None
+    external_id: str | None = None
+    input_type: str | None = None
+    output_type: str | None = None
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Artifact:
     """A thing that was made or found: a raw file, a table version.
 
@@ -67,6 +126,7 @@ class Artifact:
         uri: where it lies, relative to the lake's root.
         external_id: unique across all artifacts (a content hash makes putting it twice once).
         id: 0 until stored.
+        type_id: the stored type's id, which tells versions of a type apart; 0 goes by the type's name.
     """
 
     type: str
@@ -79,6 +139,7 @@ class Artifact:
     id: int = 0
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    type_id: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +155,7 @@ class Execution:
     id: int = 0
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    type_id: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +170,46 @@ class Context:
     id: int = 0
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    type_id: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One execution touched one artifact, at one moment."""
+    """One execution touched one artifact, at one moment.
+
+    Attributes:
+        path: where in the execution's inputs or outputs the artifact stood: keys and indices.
+    """
 
     artifact_id: int
     execution_id: int
     type: EventType
     at: datetime | None = None
+    path: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What is left of a record that was deleted.
+
+    Attributes:
+        kind: what it was.
+        id: what it had; no other record is ever given it.
+        type: the name of its type.
+        uri: an artifact's; "" for others.
+        reason: why it was deleted, as whoever did it said.
+        events: those that linked it with others.
+    """
+
+    kind: TypeKind
+    id: int
+    type: str
+    name: str | None
+    external_id: str | None
+    uri: str
+    deleted_at: datetime | None
+    reason: str
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +252,11 @@ class RawFile:
     landed_at: datetime
 
 
+def raw_id(source: str, sha256: str) -> str:
+    """A raw file's external id in the ledger: landing the same bytes twice is one artifact."""
+    return f"{source}/{sha256}"
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """Something a person should know that did not stop the run (or stopped one file of it).
@@ -167,7 +264,7 @@ class Note:
     Attributes:
         kind: of files ``refused``, ``failed``, ``settling``, ``duplicate``, ``changed``, ``empty``,
             ``skipped``; of rows ``rejected``, ``older``; of columns ``new_column``,
-            ``missing_column``; ``recovered`` of what a crash left.
+            ``missing_column``; ``recovered`` of what a crash left; ``openlineage`` of events not delivered.
         where: the file, dataset or column it is about, safe to print.
     """
 
@@ -218,7 +315,7 @@ class Curated:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What one run of a job did, step by step. ``ok`` decides the exit status."""
+    """What one run of a job did, step by step. ``ok`` decides the exit status; ``notes`` are of no single step."""
 
     job: str
     run: str
@@ -226,12 +323,38 @@ class Ran:
     curated: tuple[Curated, ...] = ()
     errors: tuple[str, ...] = ()
     seconds: float = 0.0
+    notes: tuple[Note, ...] = ()
 
     @property
     def ok(self) -> bool:
         """No error, no file refused, nothing that the outside world failed to give."""
         last = {step.source: step for step in self.landed}.values()  # of a source that was tried again
         return not self.errors and not any(c.refused for c in self.curated) and not any(s.failed for s in last)
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What one repair did.
+
+    Attributes:
+        rebuilt: why the ledger was made again; "" where it was not.
+        set_aside: where the ledger that was there is now; "" where none was.
+        restored: executions put back.
+        approximate: those of them that left no receipt: put back from other traces, as far as these go.
+        lost: numbers that were given to executions which left too little in the lake.
+        settled: executions that were open and are ended now, one sentence each.
+        receipts: receipts written.
+        manifests: manifests written.
+    """
+
+    rebuilt: str = ""
+    set_aside: str = ""
+    restored: int = 0
+    approximate: tuple[int, ...] = ()
+    lost: int = 0
+    settled: tuple[str, ...] = ()
+    receipts: int = 0
+    manifests: int = 0
 
 
 @dataclass(frozen=True, slots=True)

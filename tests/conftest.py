@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from servers import ledger_url, servers  # noqa: F401  # fixtures
 
 from lakehouse import Lake
 

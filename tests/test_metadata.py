@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lakehouse.errors import MetadataError
+from lakehouse.errors import MetadataError, RecordError
 from lakehouse.metadata import Ledger
 from lakehouse.records import (
     Artifact,
@@ -35,10 +35,9 @@ def ticking():
     return (START + timedelta(hours=hour) for hour in itertools.count()).__next__
 
 
-@pytest.fixture(params=["memory", "file"])
-def ledger(request, tmp_path):
-    url = "sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path / 'metadata.db'}"
-    with Ledger(url, clock=ticking()) as opened:
+@pytest.fixture
+def ledger(ledger_url):
+    with Ledger(ledger_url, clock=ticking()) as opened:
         yield opened
 
 
@@ -326,6 +325,7 @@ def test_the_newest_sighting_of_each_origin_counts_and_all_are_kept(ledger):
     assert ledger.all_sightings("flights", []) == []
 
 
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_thousands_of_artifacts_go_in_at_once_and_come_back_by_ten_thousand_ids(ledger):
     made = [
         raw(f"{n:064x}", name=f"file {n}", properties={"size": n, "ratio": n / 7, "ok": n % 2 == 0, "name": f"ü{n}"})
@@ -350,10 +350,28 @@ def test_thousands_of_artifacts_go_in_at_once_and_come_back_by_ten_thousand_ids(
     assert counts(ledger) == before
 
 
+@pytest.mark.parametrize("number", [2**31, 2**40, 2**63 - 1])
+def test_an_id_above_every_column_is_one_that_is_not_there(ledger, number):
+    ledger.put_execution(Execution("Land"), [(raw("a"), EventType.OUTPUT)])
+    assert ledger.get_artifacts(ids=[number]) == ledger.get_executions(ids=[1, number, 0])[1:] == []
+    for ask in (
+        lambda: ledger.subgraph([number]),
+        lambda: ledger.delete([number], reason="wrong"),
+        lambda: ledger.put_execution(Execution("Land"), [(number, EventType.INPUT)]),
+        lambda: ledger.put_execution(Execution("Land", id=number)),
+        lambda: ledger.store.put_memberships([(number, 1)]),
+        lambda: ledger.store.put_events([Event(1, number, EventType.INPUT)]),
+    ):
+        with pytest.raises(RecordError, match=f"There is no [a-z]+ {number}"):
+            ask()
+    assert counts(ledger)["Execution"] == 1
+
+
 def test_lists_longer_than_the_databases_limit_of_variables_are_asked_for_in_parts(ledger):
     with ledger._database.reading() as connection:
-        # Some builds of SQLite allow more than its default of 32,766.
-        connection.connection.driver_connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
+        if connection.dialect.name == "sqlite":
+            # Some builds of SQLite allow more than its default of 32,766.
+            connection.connection.driver_connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
     links = [(raw(str(n)), EventType.OUTPUT) for n in range(10)]
     put = ledger.put_execution(Execution("Land"), links, [FLIGHTS])
     many = [str(n) for n in range(40_000)]
@@ -361,6 +379,19 @@ def test_lists_longer_than_the_databases_limit_of_variables_are_asked_for_in_par
     assert len(ledger.get_artifacts(ids=range(40_000), external_ids=many[:5_000])) == 10
     assert len(ledger.get_events(artifact_ids=range(40_000), execution_ids=[put.execution_id])) == 10
     assert [execution.id for execution in ledger.get_executions(ids=range(40_000), limit=1)] == [put.execution_id]
+
+
+@pytest.mark.parametrize(
+    ("ledger_url", "returning"), [("mysql", True), ("mysql", False), ("postgresql", True)], indirect=["ledger_url"]
+)
+def test_a_server_gives_the_ids_of_many_artifacts_in_order(ledger, returning):
+    # MySQL cannot return them, MariaDB can: told that it cannot, it goes MySQL's way.
+    ledger._database._engine.dialect.insert_executemany_returning = returning
+    links = [(raw(f"{n}"), EventType.OUTPUT) for n in range(1_203)]
+    put = ledger.put_execution(Execution("Land"), links)
+    assert put.artifact_ids == tuple(range(1, 1_204))
+    found = ledger.get_artifacts(ids=put.artifact_ids)
+    assert [(a.external_id, a.properties["size"]) for a in found] == [(str(n), len(str(n))) for n in range(1_203)]
 
 
 def test_several_threads_write_and_read_at_once_without_loss(ledger):

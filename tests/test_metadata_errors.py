@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import exc
 
 from lakehouse.errors import MetadataError
-from lakehouse.metadata import Ledger, database
+from lakehouse.metadata import Ledger, engines
 from lakehouse.records import Artifact, EventType, Execution
 
 SECRET = "tr0ub4dor&3"
@@ -39,7 +39,7 @@ def ledger(path):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(database, "_PATIENCE", 0.05)
+    monkeypatch.setattr(engines, "PATIENCE", 0.05)
 
 
 def pragma(ledger, statement):
@@ -67,6 +67,50 @@ def test_each_error_of_the_library_is_translated(ledger, path, kind):
     with pytest.raises(MetadataError) as caught, ledger._database.reading():
         raise raised(kind)
     assert str(path) in str(caught.value)
+    assert SECRET not in "".join(traceback.format_exception(caught.value, chain=True))
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ('FATAL:  password authentication failed for user "anna"', "Check the user, password and database"),
+        ('FATAL:  no pg_hba.conf entry for host "10.0.0.7", user "anna"', "pg_hba.conf"),
+        ('FATAL:  database "lake" does not exist', "Make the database first"),
+        ('permission denied for database "lake"', "Give the user rights"),
+        ("CREATE command denied to user 'anna'@'%' for table 'Type'", "Give the user rights"),
+        ("Too many connections", "more connections"),
+        ('FATAL:  too many connections for database "lake"', "more connections"),
+        ("FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute", "more connections"),
+        ('could not extend file "base/5/16384": No space left on device', "Free some space"),
+        ("The table 'Artifact' is full", "Free some space"),
+        ("The MySQL server is running with the --read-only option so it cannot execute this statement", "only reads"),
+        ("connection timeout expired", "Check that the server runs"),
+        ("Can't connect to MySQL server on 'db' ([Errno 111] Connection refused)", "Check that the server runs"),
+        ("Lost connection to MySQL server during query", "run again when the server is back"),
+        ("terminating connection due to administrator command", "run again when the server is back"),
+        ("Deadlock found when trying to get lock; try restarting transaction", "run again, nothing was recorded"),
+        ("Lock wait timeout exceeded; try restarting transaction", "Another process holds the ledger"),
+        ("canceling statement due to lock timeout", "Another process holds the ledger"),
+    ],
+)
+def test_what_servers_say_gets_a_hint(ledger, said, hint):
+    with pytest.raises(MetadataError) as caught, ledger._database.reading():
+        raise exc.OperationalError("SELECT 1", (), Exception(said))
+    assert said in str(caught.value)
+    assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        (1062, f"Duplicate entry '{SECRET}' for key 'external_id'"),
+        (1366, f"Incorrect string value: '{SECRET}' for column 'name' at row 1"),
+        (f'duplicate key value violates unique constraint "x"\nDETAIL:  Key (name)=({SECRET}) already exists.',),
+    ],
+)
+def test_the_values_that_a_server_quotes_are_not_shown(ledger, said):
+    with pytest.raises(MetadataError) as caught, ledger._database.reading():
+        raise exc.IntegrityError("SELECT 1", (), Exception(*said))
     assert SECRET not in "".join(traceback.format_exception(caught.value, chain=True))
 
 

@@ -8,164 +8,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from catalogs import described, frozen
+from servers import BACKENDS, KEPT, administering
+from sqlalchemy import make_url, text
 
 from lakehouse.errors import MetadataError
-from lakehouse.metadata import Ledger
-from lakehouse.records import Artifact, EventType, Execution
-
-# What ml_metadata 1.17.1 made in an empty file, as SQLite's own pragmas tell it.
-ML_METADATA = """
-Artifact AUTOINCREMENT
-    id INTEGER KEY 1
-    type_id INT NOT NULL
-    uri TEXT
-    state INT
-    name VARCHAR(255)
-    external_id VARCHAR(255)
-    create_time_since_epoch INT NOT NULL DEFAULT 0
-    last_update_time_since_epoch INT NOT NULL DEFAULT 0
-    UNIQUE (external_id)
-    UNIQUE (type_id,name)
-    idx_artifact_create_time_since_epoch (create_time_since_epoch)
-    idx_artifact_external_id (external_id)
-    idx_artifact_last_update_time_since_epoch (last_update_time_since_epoch)
-    idx_artifact_uri (uri)
-ArtifactProperty
-    artifact_id INT NOT NULL KEY 1
-    name VARCHAR(255) NOT NULL KEY 2
-    is_custom_property TINYINT(1) NOT NULL KEY 3
-    int_value INT
-    double_value DOUBLE
-    string_value TEXT
-    byte_value BLOB
-    proto_value BLOB
-    bool_value BOOLEAN
-    PRIMARY KEY (artifact_id,name,is_custom_property)
-    idx_artifact_property_double (name,is_custom_property,double_value) WHERE double_value IS NOT NULL
-    idx_artifact_property_int (name,is_custom_property,int_value) WHERE int_value IS NOT NULL
-    idx_artifact_property_string (name,is_custom_property,string_value) WHERE string_value IS NOT NULL
-Association AUTOINCREMENT
-    id INTEGER KEY 1
-    context_id INT NOT NULL
-    execution_id INT NOT NULL
-    UNIQUE (context_id,execution_id)
-Attribution AUTOINCREMENT
-    id INTEGER KEY 1
-    context_id INT NOT NULL
-    artifact_id INT NOT NULL
-    UNIQUE (context_id,artifact_id)
-Context AUTOINCREMENT
-    id INTEGER KEY 1
-    type_id INT NOT NULL
-    name VARCHAR(255) NOT NULL
-    external_id VARCHAR(255)
-    create_time_since_epoch INT NOT NULL DEFAULT 0
-    last_update_time_since_epoch INT NOT NULL DEFAULT 0
-    UNIQUE (external_id)
-    UNIQUE (type_id,name)
-    idx_context_create_time_since_epoch (create_time_since_epoch)
-    idx_context_external_id (external_id)
-    idx_context_last_update_time_since_epoch (last_update_time_since_epoch)
-ContextProperty
-    context_id INT NOT NULL KEY 1
-    name VARCHAR(255) NOT NULL KEY 2
-    is_custom_property TINYINT(1) NOT NULL KEY 3
-    int_value INT
-    double_value DOUBLE
-    string_value TEXT
-    byte_value BLOB
-    proto_value BLOB
-    bool_value BOOLEAN
-    PRIMARY KEY (context_id,name,is_custom_property)
-    idx_context_property_double (name,is_custom_property,double_value) WHERE double_value IS NOT NULL
-    idx_context_property_int (name,is_custom_property,int_value) WHERE int_value IS NOT NULL
-    idx_context_property_string (name,is_custom_property,string_value) WHERE string_value IS NOT NULL
-Event AUTOINCREMENT
-    id INTEGER KEY 1
-    artifact_id INT NOT NULL
-    execution_id INT NOT NULL
-    type INT NOT NULL
-    milliseconds_since_epoch INT
-    UNIQUE (artifact_id,execution_id,type)
-    idx_event_execution_id (execution_id)
-EventPath
-    event_id INT NOT NULL
-    is_index_step TINYINT(1) NOT NULL
-    step_index INT
-    step_key TEXT
-    idx_eventpath_event_id (event_id)
-Execution AUTOINCREMENT
-    id INTEGER KEY 1
-    type_id INT NOT NULL
-    last_known_state INT
-    name VARCHAR(255)
-    external_id VARCHAR(255)
-    create_time_since_epoch INT NOT NULL DEFAULT 0
-    last_update_time_since_epoch INT NOT NULL DEFAULT 0
-    UNIQUE (external_id)
-    UNIQUE (type_id,name)
-    idx_execution_create_time_since_epoch (create_time_since_epoch)
-    idx_execution_external_id (external_id)
-    idx_execution_last_update_time_since_epoch (last_update_time_since_epoch)
-ExecutionProperty
-    execution_id INT NOT NULL KEY 1
-    name VARCHAR(255) NOT NULL KEY 2
-    is_custom_property TINYINT(1) NOT NULL KEY 3
-    int_value INT
-    double_value DOUBLE
-    string_value TEXT
-    byte_value BLOB
-    proto_value BLOB
-    bool_value BOOLEAN
-    PRIMARY KEY (execution_id,name,is_custom_property)
-    idx_execution_property_double (name,is_custom_property,double_value) WHERE double_value IS NOT NULL
-    idx_execution_property_int (name,is_custom_property,int_value) WHERE int_value IS NOT NULL
-    idx_execution_property_string (name,is_custom_property,string_value) WHERE string_value IS NOT NULL
-MLMDEnv
-    schema_version INTEGER KEY 1
-ParentContext
-    context_id INT NOT NULL KEY 1
-    parent_context_id INT NOT NULL KEY 2
-    PRIMARY KEY (context_id,parent_context_id)
-    idx_parentcontext_parent_context_id (parent_context_id)
-ParentType
-    type_id INT NOT NULL KEY 1
-    parent_type_id INT NOT NULL KEY 2
-    PRIMARY KEY (type_id,parent_type_id)
-Type AUTOINCREMENT
-    id INTEGER KEY 1
-    name VARCHAR(255) NOT NULL
-    version VARCHAR(255)
-    type_kind TINYINT(1) NOT NULL
-    description TEXT
-    input_type TEXT
-    output_type TEXT
-    external_id VARCHAR(255)
-    UNIQUE (external_id)
-    idx_type_external_id (external_id)
-    idx_type_name (name)
-TypeProperty
-    type_id INT NOT NULL KEY 1
-    name VARCHAR(255) NOT NULL KEY 2
-    data_type INT
-    PRIMARY KEY (type_id,name)
-"""
-
-OWN = """
-lakehouse_Env
-    schema_version INTEGER KEY 1
-lakehouse_Sighting AUTOINCREMENT
-    id INTEGER KEY 1
-    source TEXT NOT NULL
-    origin TEXT NOT NULL
-    size INT NOT NULL
-    modified TEXT NOT NULL
-    sha256 VARCHAR(64) NOT NULL
-    seen_at INT NOT NULL
-    execution_id INT NOT NULL
-    idx_lakehouse_sighting_origin (source,origin,id)
-    idx_lakehouse_sighting_sha256 (sha256)
-"""
+from lakehouse.metadata import Ledger, Store, engines, migrations, tables
+from lakehouse.metadata.database import Database
+from lakehouse.records import Artifact, EventType, Execution, Type, TypeKind
 
 BUILT_IN = [
     (1, "mlmd.Dataset", None, 1, None, None, None, None),
@@ -193,58 +43,50 @@ def run(path: Path, *statements: str) -> list[tuple]:
     return rows
 
 
-def described(path: Path, prefix: str) -> str:
-    """The tables with this prefix (or, for "", without the lake's), their columns, constraints and indices."""
-    lines = [""]
-    for name, sql in run(path, "SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name"):
-        if name.startswith("sqlite_") or name.startswith("lakehouse_") != bool(prefix):
-            continue
-        lines.append(name + (" AUTOINCREMENT" if "AUTOINCREMENT" in sql else ""))
-        lines += [f"    {column(row)}" for row in run(path, f"PRAGMA table_xinfo('{name}')")]
-        indices = [index(path, row) for row in run(path, f"PRAGMA index_list('{name}')")]
-        lines += sorted(i for i in indices if "idx_" not in i) + sorted(i for i in indices if "idx_" in i)
-    return "\n".join([*lines, ""])
+@pytest.mark.parametrize("backend", KEPT)
+def test_the_tables_columns_and_indices_are_exactly_ml_metadatas(servers, tmp_path, backend):
+    where = servers.new(backend, tmp_path)
+    with Ledger(where):
+        pass
+    assert described(where) == frozen(backend)
 
 
-def column(row: tuple) -> str:
-    _, name, kind, not_null, default, key, hidden = row
-    assert not hidden
-    words = [name, kind, "NOT NULL" * not_null, f"DEFAULT {default}" if default else "", f"KEY {key}" if key else ""]
-    return " ".join(filter(None, words))
+@pytest.mark.parametrize("backend", KEPT)
+def test_a_new_ledger_holds_its_versions_and_the_nine_built_in_types(servers, tmp_path, backend):
+    where = servers.new(backend, tmp_path)
+    with Ledger(where):
+        pass
+    with administering(where) as connection:
+        assert connection.execute(text("SELECT * FROM MLMDEnv")).all() == [(10,)]
+        assert connection.execute(text("SELECT * FROM lakehouse_Env")).all() == [(tables.OWN_VERSION,)]
+        assert connection.execute(text("SELECT * FROM Type ORDER BY id")).all() == BUILT_IN
 
 
-def index(path: Path, row: tuple) -> str:
-    _, name, unique, origin, partial = row
-    columns = ",".join(row[2] for row in run(path, f"PRAGMA index_info('{name}')"))
-    if origin != "c":
-        return f"    {'PRIMARY KEY' if origin == 'pk' else 'UNIQUE'} ({columns})"
-    assert not unique
-    sql = run(path, f"SELECT sql FROM sqlite_master WHERE name = '{name}'")[0][0]
-    where = f" WHERE {sql.split('WHERE')[1].strip()}" if partial else ""
-    return f"    {name} ({columns}){where}"
-
-
-def test_the_tables_columns_and_indices_are_exactly_ml_metadatas(tmp_path):
+def test_a_new_file_is_whole_and_in_wal_mode(tmp_path):
     with Ledger(url(tmp_path / "metadata.db")):
         pass
-    assert described(tmp_path / "metadata.db", "") == ML_METADATA
+    assert run(tmp_path / "metadata.db", "PRAGMA journal_mode") == [("wal",)]
+    assert run(tmp_path / "metadata.db", "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_the_lakes_own_tables_stand_beside_them(tmp_path):
-    with Ledger(url(tmp_path / "metadata.db")):
-        pass
-    assert described(tmp_path / "metadata.db", "lakehouse_") == OWN
+@pytest.mark.parametrize("backend", KEPT)
+def test_texts_that_differ_by_case_or_by_a_blank_at_the_end_are_different(servers, tmp_path, backend):
+    names = ["a", "A", "a ", "ä", "a\u0308", "å", "🛫"]
+    with Ledger(servers.new(backend, tmp_path)) as ledger:
+        for name in names:
+            put = ledger.put_execution(
+                Execution("Land", name=name), [(Artifact("RawFile", name=name, external_id=name), EventType.OUTPUT)]
+            )
+            assert [a.id for a in ledger.get_artifacts(names=[name])] == list(put.artifact_ids)
+        assert [a.external_id for a in ledger.get_artifacts()] == names
 
 
-def test_a_new_ledger_holds_its_versions_and_the_nine_built_in_types(tmp_path):
-    path = tmp_path / "metadata.db"
-    with Ledger(url(path)):
-        pass
-    assert run(path, "SELECT * FROM MLMDEnv") == [(10,)]
-    assert run(path, "SELECT * FROM lakehouse_Env") == [(1,)]
-    assert run(path, "SELECT * FROM Type ORDER BY id") == BUILT_IN
-    assert run(path, "PRAGMA journal_mode") == [("wal",)]
-    assert run(path, "PRAGMA integrity_check") == [("ok",)]
+@pytest.mark.parametrize(("link", "member"), [("Association", "execution_id"), ("Attribution", "artifact_id")])
+def test_the_contexts_of_a_record_are_found_without_reading_all_memberships(tmp_path, link, member):
+    Ledger(url(tmp_path / "metadata.db")).close()
+    asked = f"EXPLAIN QUERY PLAN SELECT context_id FROM {link} WHERE {member} = 7"
+    ((*_, plan),) = run(tmp_path / "metadata.db", asked)
+    assert f"SEARCH {link} USING INDEX idx_lakehouse_{link.lower()}_{member}" in plan
 
 
 def test_missing_folders_are_made_and_opening_again_adds_nothing(tmp_path):
@@ -279,16 +121,164 @@ def test_a_relative_path_stays_the_same_file_when_the_working_folder_changes(tmp
     assert run(tmp_path / "data" / "metadata.db", "SELECT count(*) FROM Execution") == [(1,)]
 
 
-def test_an_ml_metadata_database_gets_the_lakes_tables_and_keeps_its_records(tmp_path):
-    theirs = tmp_path / "theirs.db"
-    with Ledger(url(theirs)) as ledger:
+def forget_ours(where):
+    """Leave ML Metadata's tables alone, as its own client makes them."""
+    with administering(where) as connection:
+        for table in tables.OURS:
+            connection.execute(text(f"DROP TABLE {table.name}"))
+        for index in (index for table in tables.INDEXED for index in table.indexes):
+            index.drop(connection)
+
+
+@pytest.mark.parametrize("backend", KEPT)
+def test_an_ml_metadata_database_gets_the_lakes_tables_and_keeps_its_records(servers, tmp_path, backend):
+    where = servers.new(backend, tmp_path)
+    with Ledger(where) as ledger:
         ledger.put_execution(Execution("Train"), [(Artifact("Model", name="m"), EventType.OUTPUT)])
-    run(theirs, "DROP TABLE lakehouse_Env", "DROP TABLE lakehouse_Sighting")
-    with Ledger(url(theirs)) as ledger:
+    own = described(where, own=True)
+    forget_ours(where)
+    with Ledger(where) as ledger:
         assert [artifact.name for artifact in ledger.get_artifacts()] == ["m"]
         assert ledger.sightings("flights") == {}
-    assert described(theirs, "lakehouse_") == OWN
-    assert described(theirs, "") == ML_METADATA
+    assert described(where, own=True) == own
+    assert described(where) == frozen(backend)
+
+
+@pytest.mark.parametrize("backend", KEPT)
+def test_what_is_opened_for_reading_only_is_read_and_left_as_it_was(servers, tmp_path, backend):
+    where = servers.new(backend, tmp_path)
+    with Ledger(where) as ledger:
+        ledger.put_execution(Execution("Train"), [(Artifact("Model", name="m"), EventType.OUTPUT)])
+    forget_ours(where)
+    before = described(where, own=True)
+    if backend == "sqlite":
+        run(Path(make_url(where).database), "PRAGMA journal_mode=DELETE")  # as ML Metadata's client makes a file
+    with closing(Database(where, read_only=True)) as database:
+        store = Store(database)
+        assert [artifact.name for artifact in store.get_artifacts()] == ["m"]
+        assert len(store.get_lineage_subgraph(starting_artifacts="name = 'm'").executions) == 1
+        with pytest.raises(MetadataError, match="opened for reading only"):
+            store.put_type(Type(TypeKind.ARTIFACT, "Report"))
+    assert described(where, own=True) == before
+    if backend == "sqlite":
+        assert [file.name for file in tmp_path.iterdir()] == [Path(make_url(where).database).name]
+        assert run(Path(make_url(where).database), "PRAGMA journal_mode") == [("delete",)]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nothing_is_made_where_there_is_no_ledger_to_read(servers, tmp_path, backend):
+    where = servers.new(backend, tmp_path)
+    with pytest.raises(MetadataError, match="no ledger to read"):
+        Database(where, read_only=True)
+    assert list(tmp_path.iterdir()) == []
+    if backend in {"mysql", "postgresql"}:
+        assert described(where) == described(where, own=True) == ""
+
+
+VERSION_1 = {
+    "sqlite": """
+        CREATE TABLE lakehouse_Sighting (id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL,
+        origin TEXT NOT NULL, size INT NOT NULL, modified TEXT NOT NULL, sha256 VARCHAR(64) NOT NULL,
+        seen_at INT NOT NULL, execution_id INT NOT NULL);
+        CREATE INDEX idx_lakehouse_sighting_origin ON lakehouse_Sighting (source, origin, id);
+        CREATE INDEX idx_lakehouse_sighting_sha256 ON lakehouse_Sighting (sha256);
+    """
+}
+
+
+def as_version_1(where):
+    """Bring a ledger back to what version 1 made: only SQLite had it."""
+    forget_ours(where)
+    with administering(where) as connection:
+        for statement in VERSION_1["sqlite"].split(";")[:-1]:
+            connection.execute(text(statement))
+        connection.execute(text("CREATE TABLE lakehouse_Env (schema_version INTEGER PRIMARY KEY)"))
+        connection.execute(text("INSERT INTO lakehouse_Env VALUES (1)"))
+        connection.execute(text("INSERT INTO lakehouse_Sighting VALUES (7, 'flights', '/a', 1, '', 'x', 1, 1)"))
+
+
+def test_an_older_ledger_is_brought_forward_when_it_is_opened_and_keeps_its_records(tmp_path):
+    where = url(tmp_path / "metadata.db")
+    with Ledger(where) as ledger:
+        ledger.put_execution(Execution("Land", name="kept"))
+    new = described(where, own=True)
+    as_version_1(where)
+    for _ in range(2):
+        with Ledger(where) as ledger:
+            assert [e.name for e in ledger.get_executions()] == ["kept"]
+            assert [s.sha256 for s in ledger.all_sightings()] == ["x"]
+        assert described(where, own=True) == new
+        assert run(tmp_path / "metadata.db", "SELECT * FROM lakehouse_Env") == [(tables.OWN_VERSION,)]
+
+
+def test_an_older_ledger_that_cannot_be_brought_forward_stays_as_it_was(tmp_path, monkeypatch):
+    where = url(tmp_path / "metadata.db")
+    Ledger(where).close()
+    as_version_1(where)
+    before = described(where, own=True)
+
+    def fail(connection):
+        connection.exec_driver_sql("CREATE TABLE lakehouse_Half (id INTEGER)")
+        connection.exec_driver_sql("SELECT 1 FROM nowhere")
+
+    monkeypatch.setattr(migrations, "_STEPS", (fail,))
+    with pytest.raises(MetadataError, match="no such table: nowhere"):
+        Ledger(where)
+    assert described(where, own=True) == before
+    assert run(tmp_path / "metadata.db", "SELECT * FROM lakehouse_Env") == [(1,)]
+
+
+def test_an_older_ledger_that_may_only_be_read_says_who_must_open_it(tmp_path, monkeypatch):
+    where = url(tmp_path / "metadata.db")
+    Ledger(where).close()
+    as_version_1(where)
+    monkeypatch.setattr(engines, "locked_away", lambda _: True)  # root may write everything
+    with pytest.raises(MetadataError, match=r"lake schema is 1.* open it once as a user who may write it"):
+        Ledger(where)
+
+
+@pytest.mark.parametrize("backend", ["mysql", "postgresql"])
+@pytest.mark.parametrize(
+    ("statements", "reason"),
+    [
+        (["UPDATE MLMDEnv SET schema_version = 11"], "ML Metadata schema is 11, made by a newer release"),
+        (["UPDATE lakehouse_Env SET schema_version = 99"], "lake schema is 99, made by a newer release"),
+        (["DELETE FROM MLMDEnv"], "names 0 versions of its ML Metadata schema"),
+        (["DROP TABLE EventPath"], "its tables EventPath are missing"),
+        (["DROP TABLE MLMDEnv"], "another application's database"),
+    ],
+)
+def test_another_version_on_a_server_is_refused_and_left_as_it_was(servers, tmp_path, backend, statements, reason):
+    where = servers.new(backend, tmp_path)
+    with Ledger(where):
+        pass
+    with administering(where) as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    before = described(where)
+    with pytest.raises(MetadataError, match=reason):
+        Ledger(where)
+    assert described(where) == before
+
+
+@pytest.mark.parametrize("backend", KEPT)
+def test_what_a_creator_left_who_was_stopped_is_completed(servers, tmp_path, backend):
+    where = servers.new(backend, tmp_path)
+    with Ledger(where):
+        pass
+    own = described(where, own=True)
+    drop = "DROP INDEX idx_event_execution_id" + " ON Event" * (backend == "mysql")
+    with administering(where) as connection:
+        for statement in ["DROP TABLE EventPath", drop, "DELETE FROM MLMDEnv", "DELETE FROM Type"]:
+            connection.execute(text(statement))
+        for table in tables.OURS:
+            connection.execute(text(f"DELETE FROM {table.name}"))
+    with Ledger(where) as ledger:
+        ledger.put_execution(Execution("Land"))
+    assert described(where) == frozen(backend)
+    assert described(where, own=True) == own
+    with administering(where) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM Type")) == 10
 
 
 @pytest.mark.parametrize(
@@ -298,7 +288,7 @@ def test_an_ml_metadata_database_gets_the_lakes_tables_and_keeps_its_records(tmp
         (["UPDATE MLMDEnv SET schema_version = 7"], "ML Metadata schema is 7, and this release reads 10 only"),
         (["DELETE FROM MLMDEnv"], "names 0 versions of its ML Metadata schema"),
         (["INSERT INTO MLMDEnv VALUES (9)"], "names 2 versions"),
-        (["UPDATE lakehouse_Env SET schema_version = 2"], "lake schema is 2, made by a newer release"),
+        (["UPDATE lakehouse_Env SET schema_version = 99"], "lake schema is 99, made by a newer release"),
         (["DROP TABLE EventPath"], "its tables EventPath are missing"),
         (["DROP TABLE MLMDEnv"], "another application's database"),
     ],
@@ -346,7 +336,10 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "address",
     [
-        "postgresql+psycopg://anna:tr0ub4dor@db/lake",
+        "postgresql://anna:tr0ub4dor@db/lake",
+        "postgresql+psycopg2://anna:tr0ub4dor@db/lake",
+        "postgresql+psycopg://anna:tr0ub4dor@db",
+        "mysql+pymysql://anna:tr0ub4dor@db/",
         "mysql://anna:tr0ub4dor@db/lake",
         "sqlite+aiosqlite:///metadata.db",
         "sqlite://anna:tr0ub4dor@data/metadata.db",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import math
 from datetime import UTC, datetime
 from types import MappingProxyType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from servers import BACKENDS
+from sqlalchemy import select
 
 from lakehouse.errors import MetadataError
-from lakehouse.metadata import Ledger, structs
+from lakehouse.metadata import Ledger, structs, tables
 from lakehouse.records import Artifact, Context, EventType, Execution
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -28,15 +29,17 @@ SCALARS = (
     | st.floats(allow_nan=False)
     | TEXT.filter(lambda text: not text.startswith(structs.PREFIX))
 )
-PROPERTIES = st.dictionaries(TEXT, SCALARS | STRUCTS, max_size=8)
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=255)
+PROPERTIES = st.dictionaries(NAMES, SCALARS | STRUCTS, max_size=8)
 
 
-@pytest.fixture(scope="module")
-def ledger():
-    with Ledger("sqlite://") as opened:
+@pytest.fixture(scope="module", params=BACKENDS)
+def ledger(request, servers, tmp_path_factory):
+    with Ledger(servers.new(request.param, tmp_path_factory.mktemp("ledger"))) as opened:
         yield opened
 
 
+@settings(max_examples=40, deadline=None)
 @given(own=PROPERTIES, custom=PROPERTIES)
 def test_properties_come_back_as_they_were_put(ledger, own, custom):
     kind = f"Land{len(ledger.get_executions())}"
@@ -84,8 +87,6 @@ def test_a_list_is_stored_under_the_key_that_tfx_uses():
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ({"n": math.nan}, "NaN and infinity"),
-        ([math.inf], "NaN and infinity"),
         ([2**53 + 1], "exact up to 2\\*\\*53"),
         ({1: "x"}, "keys must be text, not int"),
         ({"t": datetime(2026, 1, 1, tzinfo=UTC)}, "cannot hold a datetime"),
@@ -113,11 +114,9 @@ def test_a_struct_nested_deeper_than_protobuf_reads_is_refused():
     [
         (2**63, "more than 64 bits"),
         (-(2**63) - 1, "more than 64 bits"),
-        (math.nan, "NaN cannot be stored"),
         (None, "a NoneType cannot be stored"),
         (b"raw", "a bytes cannot be stored"),
         (datetime(2026, 1, 1, tzinfo=UTC), "a datetime cannot be stored"),
-        ("mlmd-struct::", "read back as a mapping"),
         ({"deep": [b""]}, "cannot hold a bytes"),
     ],
 )
@@ -144,14 +143,11 @@ def test_a_read_only_mapping_is_stored_like_a_dict(ledger):
 def test_exactly_one_value_column_is_set_for_every_kind_of_value(ledger):
     values = {"i": 0, "d": 0.0, "s": "", "b": False, "m": {}, "l": []}
     put = ledger.put_execution(Execution("OneColumn", properties=values))
+    p = tables.execution_property
     with ledger._database.reading() as connection:
-        rows = connection.exec_driver_sql(
-            "SELECT name, (int_value IS NOT NULL) + (double_value IS NOT NULL) + (string_value IS NOT NULL)"
-            " + (byte_value IS NOT NULL) + (proto_value IS NOT NULL) + (bool_value IS NOT NULL)"
-            " FROM ExecutionProperty WHERE execution_id = ?",
-            (put.execution_id,),
-        ).all()
-    assert dict(map(tuple, rows)) == dict.fromkeys(values, 1)
+        rows = connection.execute(select(p).where(p.c.execution_id == put.execution_id)).all()
+    found = {row.name: sum(value is not None for key, value in row._mapping.items() if "value" in key) for row in rows}
+    assert found == dict.fromkeys(values, 1)
 
 
 def test_a_type_is_registered_with_its_properties_when_first_used():

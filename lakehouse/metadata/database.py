@@ -1,37 +1,25 @@
 """The database under the ledger: opening and creating it, its transactions, its errors.
 
-Only SQLite so far, on file or in memory. Every write transaction takes the write lock before it
-reads, so what it read still holds when it writes; a commit is on disk when it returns.
+SQLite, on file or in memory, MySQL, MariaDB and PostgreSQL. A write transaction waits until no other
+writes, so what it reads still holds when it writes; a commit is on disk when it returns.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, NullPool, QueuePool, Table, create_engine, event, inspect, make_url, select
+from sqlalchemy import Connection, Engine, Table, select
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import SQLAlchemyError
 
 from lakehouse.errors import MetadataError
-from lakehouse.metadata import tables
+from lakehouse.metadata import dialects, engines, failures, migrations, tables
 
-_PATIENCE: Final = 30.0  # seconds to wait for another process's transaction
-_SUPPORTED: Final = "Supported are sqlite:///FOLDER/metadata.db and, kept in memory only, sqlite://."
-_HINTS: Final = {
-    "locked": "Another process holds the ledger: try again, or stop it.",
-    "full": "Free some space and run again: nothing was recorded.",
-    "readonly": "Make the file and its folder writable for this user.",
-    "unable to open": "Check that the path is a file in a folder this user may write.",
-    "not a database": "The file is something else than a ledger: name another in the URL.",
-    "malformed": "The file is damaged: bring back a copy of it.",
-    "disk i/o error": "Check the disk and the file system under the ledger.",
-}
+_THEIRS = {table.name.lower() for table in tables.THEIRS}
+_OURS = {table.name.lower() for table in tables.OURS}
+_NOTHING = "there is no ledger to read"
 
 
 class Database:
@@ -41,78 +29,104 @@ class Database:
         name: where it is, safe to print.
     """
 
-    def __init__(self, url: str, lake: Path | None = None) -> None:
+    def __init__(self, url: str, lake: Path | None = None, *, read_only: bool = False) -> None:
         """Open it, or create it with all its tables.
 
         Args:
-            url: ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db`` or ``sqlite://``.
+            url: ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db``, ``sqlite://`` for one in memory,
+                ``mysql+pymysql://user:password@host/database`` or ``postgresql+psycopg://user:password@host/database``.
             lake: the folder of a lake whose ledger it must be; None where it may be made.
+            read_only: change nothing in it, not even to add the lake's own tables to an ML Metadata store, which
+                then are not there to be read.
 
         Raises:
             MetadataError: the URL is not supported, it is gone, or what is there is not a ledger of this version.
         """
-        parsed = _parse(url)
-        self._in_memory = parsed.database in {None, "", ":memory:"}
-        self.name = "in memory" if self._in_memory else str(parsed.database)
+        parsed = engines.parse(url)
+        self.name = engines.shown(parsed)
+        self._lake = lake
         self._closed = False
-        if lake is not None and (self._in_memory or not Path(self.name).exists()):
-            raise MetadataError(
-                f"the lake in {lake} has data but its ledger ({self.name}) is gone; bring it back from a backup"
-            )
-        self._read_only = not self._in_memory and _read_only(Path(self.name))
-        if self._read_only:
-            self._engine = _read_only_engine(Path(self.name).resolve())
-        else:
-            self._engine = _engine(parsed, in_memory=self._in_memory, folder=self._folder(parsed))
-        event.listen(self._engine, "connect", _set_up)
-        event.listen(self._engine, "begin", _begin)
+        self._read_only = read_only
+        self._writable = not read_only
+        self._identity: tuple[Path, int] | None = None  # of the file: a repair puts another in its place
+        self._engine = self._opened(parsed)
         try:
-            self._open()
+            if self._read_only:
+                with self.reading() as connection:
+                    self._verify(connection)
+            else:
+                self._verify_or_make(wal=engines.file_of(parsed) is not None and self._writable)
+            if (file := engines.file_of(parsed)) is not None:
+                resolved = file.resolve()
+                self._identity = resolved, resolved.stat().st_ino
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """Let go of the file; an in-memory ledger is gone. Closing twice is fine."""
+        """Let go of the database; an in-memory ledger is gone. Closing twice is fine."""
         self._closed = True
         self._engine.dispose()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the ledger throughout."""
-        with self._translated(), self._engine.connect() as connection, connection.begin():
+        with self._translated(), dialects.reading(self._engine) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its start; all of it is kept, or nothing."""
-        with self._translated(), self._engine.connect() as connection:
-            locking = connection.execution_options(begin="BEGIN IMMEDIATE")
-            with locking.begin():
-                yield locking
+        """A transaction that no other writer's overlaps; all of it is kept, or nothing.
 
-    def _folder(self, url: URL) -> Path | None:
-        """The file's folder, made when missing."""
-        if self._in_memory:
-            return None
-        folder = Path(str(url.database)).parent
+        Raises:
+            MetadataError: it was opened for reading only.
+        """
+        if self._read_only:
+            raise MetadataError(f"Ledger {self.name}: it is opened for reading only: nothing was recorded.")
+        with self._translated(), dialects.writing(self._engine) as connection:
+            yield connection
+
+    def damage(self) -> list[str]:
+        """What the database finds wrong with its own files, having read all of the ledger; nothing when whole."""
+        with self.reading() as connection:
+            return dialects.damage(connection)
+
+    def _opened(self, url: URL) -> Engine:
+        file = engines.file_of(url)
+        if url.get_backend_name() != "sqlite":
+            with self._translated():
+                return engines.open_server(url)
+        if file is None or not file.exists():
+            if self._lake is not None:
+                raise self._gone()
+            if self._read_only:
+                raise self._refused(_NOTHING)
+        if file is None:
+            return engines.open_memory()
+        self._writable &= not engines.locked_away(file)
+        if not self._writable:
+            return engines.open_read_only(file)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MetadataError(f"Ledger {self.name}: cannot make its folder: {error.strerror or error}.") from error
-        return folder
+        return engines.open_file(file)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         """Turn whatever SQLAlchemy and the driver raise into a MetadataError, without any stored value."""
         if self._closed:
             raise MetadataError(f"Ledger {self.name}: it has been closed.")
+        if self._identity is not None and _inode(self._identity[0]) != self._identity[1]:
+            raise MetadataError(
+                f"Ledger {self.name}: its file was taken away or replaced since it was opened, by a repair or from a "
+                "backup: open the lake again."
+            )
         try:
             yield
         except SQLAlchemyError as error:
-            # A value that could not be bound is quoted in the error below: then that is not chained.
-            safe = isinstance(error, DBAPIError) or not isinstance(error, StatementError)
-            raise MetadataError(f"Ledger {self.name}: {_explained(error)}") from (error if safe else None)
+            below = error if failures.chainable(error) else None
+            raise MetadataError(f"Ledger {self.name}: {failures.explained(error)}") from below
         except UnicodeEncodeError:
             # Not chained: the error carries the text.
             raise MetadataError(
@@ -121,135 +135,97 @@ class Database:
         except OverflowError:
             raise MetadataError(f"Ledger {self.name}: a whole number of more than 64 bits cannot be stored.") from None
 
-    def _open(self) -> None:
+    def _verify_or_make(self, *, wal: bool) -> None:
         with self.reading() as connection:
             ready = self._verify(connection)
-        if not self._in_memory and not self._read_only:
+        if wal:
             # After the check, so that a database that is refused is left as it was.
             with self._translated(), self._engine.connect() as connection:
                 plain = connection.execution_options(begin="")
-                _patiently(lambda: plain.exec_driver_sql("PRAGMA journal_mode=WAL"))
+                # A change of journal mode does not wait for locks by itself.
+                engines.patiently(lambda: plain.exec_driver_sql("PRAGMA journal_mode=WAL"))
         if not ready:
-            with self.writing() as connection:
-                self._create_missing(connection)
+            with self._translated(), dialects.making(self._engine) as connection:
+                self._make_missing(connection)
 
-    def _create_missing(self, connection: Connection) -> None:
-        # Looked at again under the write lock: another process may have made tables meanwhile.
-        self._verify(connection)
-        known = set(inspect(connection).get_table_names())
-        if tables.mlmd_env.name not in known:
+    def _make_missing(self, connection: Connection) -> None:
+        # Looked at again under the lock: another process may have made or changed tables meanwhile.
+        if self._verify(connection):
+            return
+        known = tables.present(connection)
+        if not _versions(connection, tables.mlmd_env, known):
             tables.create_theirs(connection)
-        if tables.own_env.name not in known:
+        if found := _versions(connection, tables.own_env, known):
+            migrations.migrate(connection, found[0])
+        else:
             tables.create_ours(connection)
 
     def _verify(self, connection: Connection) -> bool:
-        """Whether every table is there.
+        """Whether every table is there, as this release makes it.
 
         Raises:
             MetadataError: this is another kind of database, or of another version.
         """
-        known = set(inspect(connection).get_table_names())
-        if not known:
+        known = tables.present(connection)
+        if self._unfinished(connection, known):
+            if self._lake is not None:
+                raise self._gone()
+            if self._read_only:
+                raise self._refused(_NOTHING)
             return False
-        if tables.mlmd_env.name not in known:
+        if tables.mlmd_env.name.lower() not in known:
             raise self._refused(f"it is another application's database (tables {', '.join(sorted(known)[:5])})")
-        self._verify_version(connection, tables.mlmd_env, "ML Metadata schema", tables.SCHEMA_VERSION)
-        if missing := {table.name for table in tables.THEIRS} - known:
-            raise self._refused(f"its tables {', '.join(sorted(missing))} are missing")
-        if tables.own_env.name not in known:
+        found = _versions(connection, tables.mlmd_env, known)
+        theirs = self._one_of(found, "ML Metadata schema", tables.SCHEMA_VERSION)
+        if theirs < tables.SCHEMA_VERSION:
+            raise self._refused(
+                f"its ML Metadata schema is {theirs}, and this release reads {tables.SCHEMA_VERSION} only: "
+                "upgrade it first"
+            )
+        if missing := [table.name for table in tables.THEIRS if table.name.lower() not in known]:
+            raise self._refused(f"its tables {', '.join(missing)} are missing")
+        found = _versions(connection, tables.own_env, known)
+        if not found:
             return False
-        self._verify_version(connection, tables.own_env, "lake schema", tables.OWN_VERSION)
-        return True
+        ours = self._one_of(found, "lake schema", tables.OWN_VERSION)
+        if ours < tables.OWN_VERSION and not self._writable:
+            raise self._refused(
+                f"its lake schema is {ours}, and this release reads {tables.OWN_VERSION}: "
+                "open it once as a user who may write it, which brings it forward"
+            )
+        return ours == tables.OWN_VERSION
 
-    def _verify_version(self, connection: Connection, table: Table, what: str, expected: int) -> None:
-        found = connection.scalars(select(table.c.schema_version)).all()
+    @staticmethod
+    def _unfinished(connection: Connection, known: set[str]) -> bool:
+        """Whether there is nothing yet, or only what a creator left who was stopped before its first row."""
+        if not known <= _THEIRS | _OURS or _versions(connection, tables.mlmd_env, known):
+            return False
+        return tables.type_.name.lower() not in known or connection.scalar(select(tables.type_.c.id).limit(1)) is None
+
+    def _one_of(self, found: list[int], what: str, newest: int) -> int:
         if len(found) != 1:
             raise self._refused(f"it names {len(found)} versions of its {what} where one is expected")
-        if found[0] > expected:
-            raise self._refused(f"its {what} is {found[0]}, made by a newer release; this one reads {expected}")
-        if found[0] < expected:
-            raise self._refused(f"its {what} is {found[0]}, and this release reads {expected} only: upgrade it first")
+        if found[0] > newest:
+            raise self._refused(f"its {what} is {found[0]}, made by a newer release; this one reads {newest}")
+        return found[0]
 
     def _refused(self, reason: str) -> MetadataError:
         return MetadataError(f"Ledger {self.name} is not opened: {reason}. Nothing in it was changed.")
 
+    def _gone(self) -> MetadataError:
+        return MetadataError(
+            f"the lake in {self._lake} has data but its ledger ({self.name}) is gone; bring it back from a backup, or "
+            "build it again from the lake with 'lakehouse check --repair'"
+        )
 
-def _parse(url: str) -> URL:
+
+def _inode(file: Path) -> int | None:
     try:
-        parsed = make_url(url)
-    except ArgumentError:
-        # Neither shown nor chained: it may hold a password.
-        raise MetadataError(f"The ledger's URL cannot be read. {_SUPPORTED}") from None
-    if parsed.drivername not in {"sqlite", "sqlite+pysqlite"}:
-        raise MetadataError(f"The ledger cannot be kept in '{parsed.drivername}' yet. {_SUPPORTED}")
-    if parsed.host or parsed.username or parsed.port:
-        raise MetadataError(f"The ledger's URL names a host; a file takes three slashes. {_SUPPORTED}")
-    if parsed.query or str(parsed.database or "").startswith("file:"):
-        raise MetadataError(f"The ledger's URL takes no options. {_SUPPORTED}")
-    return parsed
+        return file.stat().st_ino
+    except OSError:
+        return None
 
 
-def _engine(url: URL, *, in_memory: bool, folder: Path | None) -> Engine:
-    pool: dict[str, Any] = {"pool_size": 5, "max_overflow": 20, "pool_timeout": _PATIENCE}
-    if in_memory:
-        # One connection for all threads: each further one would be another, empty database.
-        pool |= {"pool_size": 1, "max_overflow": 0}
-    if folder is not None:
-        # A later change of the working folder must not open another file.
-        url = url.set(database=str(folder.resolve() / Path(str(url.database)).name))
-    arguments = {"check_same_thread": False, "timeout": _PATIENCE}
-    return create_engine(url, poolclass=QueuePool, connect_args=arguments, hide_parameters=True, **pool)
-
-
-def _read_only(file: Path) -> bool:
-    """Whether this user can read the ledger only: its write-ahead log needs the folder too."""
-    return file.is_file() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
-
-
-def _read_only_engine(file: Path) -> Engine:
-    def connect() -> sqlite3.Connection:
-        # Without a write-ahead log nobody else has the file open, and SQLite could not make one here; with one,
-        # it must be read. Asked for every connection (none is kept), as a writer may come later.
-        alone = "" if Path(f"{file}-wal").exists() else "&immutable=1"
-        uri = f"{file.as_uri()}?mode=ro{alone}"
-        return sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=_PATIENCE)
-
-    return create_engine("sqlite://", creator=connect, poolclass=NullPool, hide_parameters=True)
-
-
-def _set_up(connection: sqlite3.Connection, _: object) -> None:
-    # Python's sqlite3 would begin transactions by its own, lazier rules.
-    connection.isolation_level = None
-    connection.execute("PRAGMA synchronous=FULL")
-
-
-def _begin(connection: Connection) -> None:
-    if statement := connection.get_execution_options().get("begin", "BEGIN"):
-        connection.exec_driver_sql(statement)
-
-
-def _patiently(action: Callable[[], object]) -> None:
-    """Do it until nobody is in the way: a change of journal mode does not wait for locks by itself."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            action()
-        except DBAPIError as error:
-            if "locked" not in str(error.orig) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _explained(error: SQLAlchemyError) -> str:
-    """What went wrong and what to do, in one line."""
-    if isinstance(error, StatementError) and not isinstance(error, DBAPIError):
-        return f"a value could not be given to the database ({type(error.orig).__name__})."
-    if not isinstance(error, DBAPIError):
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}"
-    cause = str(error.orig).rstrip(".")
-    hint = next((hint for part, hint in _HINTS.items() if part in cause.lower()), "")
-    if isinstance(error, IntegrityError) and not hint:
-        hint = "Another record has that name or external id already."
-    return f"{cause}. {hint}".rstrip()
+def _versions(connection: Connection, table: Table, known: set[str]) -> list[int]:
+    """The versions that a table of versions names; nothing where it is not known."""
+    return list(connection.scalars(select(table.c.schema_version))) if table.name.lower() in known else []

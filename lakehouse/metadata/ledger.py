@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
-from lakehouse.metadata import reading, tables
+from lakehouse.metadata import dangling, deletion, neighbours, overview, reading, restoring, subgraph, tables, types
 from lakehouse.metadata.database import Database
+from lakehouse.metadata.links import insert_memberships
+from lakehouse.metadata.neighbours import End, Neighbour
+from lakehouse.metadata.overview import Origins, Total
+from lakehouse.metadata.store import Store
+from lakehouse.metadata.subgraph import Bounds, Subgraph
 from lakehouse.metadata.writing import Link, Put, PutResult
+from lakehouse.receipts import Receipt
 from lakehouse.records import (
     Artifact,
     Clock,
@@ -19,24 +27,31 @@ from lakehouse.records import (
     Execution,
     ExecutionState,
     Sighting,
+    Tombstone,
+    TypeKind,
     utc_now,
 )
+
+_UNBOUNDED: Final = Bounds()
 
 
 class Ledger:
     """What ran, what it read and what it made.
 
-    May be used from several threads, and by several processes at once on the same file. Records come
+    May be used from several threads, and by several processes at once on the same database. Records come
     back in the order they were stored. Every method raises `MetadataError` when the database fails.
-    Properties of ML Metadata's type PROTO, which other programs may have stored, are left out.
+
+    Attributes:
+        store: the same database as ML Metadata's whole model, with its strictness.
     """
 
     def __init__(self, url: str, clock: Clock = utc_now, *, lake: Path | None = None) -> None:
         """Open the ledger, or create it.
 
         Args:
-            url: ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db``, or ``sqlite://`` for one
-                that lives in memory until it is closed. A missing folder is made.
+            url: ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db``, ``sqlite://`` for one that
+                lives in memory until it is closed, ``mysql+pymysql://user:password@host/database`` (MariaDB
+                too) or ``postgresql+psycopg://user:password@host/database``. A missing folder is made.
             clock: gives the times of records.
             lake: the folder of a lake that has data already: then its ledger must be there, and none is made.
 
@@ -46,6 +61,7 @@ class Ledger:
         """
         self._clock = clock
         self._database = Database(url, lake)
+        self.store = Store(self._database, clock)
 
     def __enter__(self) -> Self:
         return self
@@ -60,10 +76,13 @@ class Ledger:
         self._database.close()
 
     def damage(self) -> list[str]:
-        """What the database finds wrong with its own file; nothing when it is whole."""
+        """What the database finds wrong with its own files; nothing when it is whole."""
+        return self._database.damage()
+
+    def dangling(self) -> list[str]:
+        """What its records name that is not there, one sentence a kind; nothing when it is whole."""
         with self._database.reading() as connection:
-            found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(10)")]
-        return [] if found == ["ok"] else found
+            return list(dangling.dangling(connection))
 
     def put_execution(
         self,
@@ -99,9 +118,41 @@ class Ledger:
             context_ids = put.contexts(contexts)
             put.parents(parents)
             put.events(execution_id, artifact_ids, links)
-            put.memberships(context_ids, execution_id, artifact_ids)
+            insert_memberships(connection, context_ids, [execution_id], artifact_ids)
             put.sightings(execution_id, sightings)
+            if sightings:
+                sources = [id_ for context, id_ in zip(contexts, context_ids, strict=True) if context.type == "Source"]
+                overview.keep_totals(connection, sources)
         return PutResult(execution_id, artifact_ids, context_ids)
+
+    def fitted(self, artifact: Artifact) -> Artifact:
+        """The artifact with its properties as its type takes them: an int where there are floats is one.
+
+        Raises:
+            RecordError: a property's value is of another type than those stored before.
+        """
+        with self._database.reading() as connection:
+            return replace(artifact, properties=types.fitted(connection, TypeKind.ARTIFACT, artifact))
+
+    def receipts(self, ids: Collection[int]) -> list[Receipt]:
+        """All that is known of these executions, to be kept outside the ledger; oldest first."""
+        with self._database.reading() as connection:
+            return restoring.receipts(connection, ids)
+
+    def restore(self, receipts: Iterable[Receipt], beyond: int = 0) -> int:
+        """Put back the executions that are missing, as their receipts say, in one transaction.
+
+        Args:
+            receipts: in the order of the executions' numbers, which they keep.
+            beyond: the next new execution gets a higher number than this.
+
+        Returns:
+            How many were put back.
+        """
+        with self._database.writing() as connection:
+            count = restoring.restore(connection, receipts, beyond)
+            overview.forget(connection)
+            return count
 
     def get_executions(  # noqa: PLR0913  # conditions, by keyword only
         self,
@@ -110,13 +161,77 @@ class Ledger:
         state: ExecutionState | None = None,
         context: tuple[str, str] | None = None,
         ids: Collection[int] | None = None,
+        having: str | None = None,
+        saying: str | None = None,
+        after: int | None = None,
+        until: int | None = None,
         newest_first: bool = False,
         limit: int | None = None,
+        only: Collection[str] | None = None,
+        filter_query: str | None = None,
     ) -> list[Execution]:
-        """The executions that meet every condition given; ``context`` is a type and a name."""
+        """The executions that meet every condition given.
+
+        Args:
+            type: their type.
+            state: their state.
+            context: type and name of what they belong to.
+            ids: they are among these.
+            having: a property, or custom property, they have.
+            saying: a property that few of them have, with more than an empty text or object.
+            after: their ids are greater.
+            until: their ids are not greater.
+            newest_first: the order.
+            limit: the most to give.
+            only: the properties to read; None for all of them.
+            filter_query: a condition in ML Metadata's words: ``properties.rows.int_value > 0 AND type = 'Curate'``.
+
+        Raises:
+            RecordError: (invalid) the filter query is not understood.
+        """
         with self._database.reading() as connection:
             return reading.executions(
-                connection, type=type, state=state, context=context, ids=ids, newest_first=newest_first, limit=limit
+                connection,
+                type=type,
+                state=state,
+                context=context,
+                ids=ids,
+                having=having,
+                saying=saying,
+                after=after,
+                until=until,
+                newest_first=newest_first,
+                limit=limit,
+                only=only,
+                filter_query=filter_query,
+            )
+
+    def count_executions(  # noqa: PLR0913  # as above
+        self,
+        *,
+        type: str | None = None,  # noqa: A002  # as above
+        state: ExecutionState | None = None,
+        context: tuple[str, str] | None = None,
+        ids: Collection[int] | None = None,
+        having: str | None = None,
+        until: int | None = None,
+        filter_query: str | None = None,
+    ) -> int:
+        """How many executions `get_executions` would give; none of them is fetched.
+
+        Raises:
+            RecordError: (invalid) the filter query is not understood.
+        """
+        with self._database.reading() as connection:
+            return reading.count_executions(
+                connection,
+                type=type,
+                state=state,
+                context=context,
+                ids=ids,
+                having=having,
+                until=until,
+                filter_query=filter_query,
             )
 
     def get_artifacts(  # noqa: PLR0913  # as above
@@ -128,11 +243,31 @@ class Ledger:
         external_ids: Collection[str] | None = None,
         names: Collection[str] | None = None,
         uris: Collection[str] | None = None,
+        newest_first: bool = False,
+        limit: int | None = None,
+        only: Collection[str] | None = None,
+        filter_query: str | None = None,
     ) -> list[Artifact]:
-        """The artifacts that meet every condition given; an empty list of ids matches none."""
+        """The artifacts that meet every condition given; an empty list of ids matches none.
+
+        At most ``limit`` of them, and of their properties just ``only`` these, where that is given.
+
+        Raises:
+            RecordError: (invalid) the filter query is not understood.
+        """
         with self._database.reading() as connection:
             return reading.artifacts(
-                connection, type=type, context=context, ids=ids, external_ids=external_ids, names=names, uris=uris
+                connection,
+                type=type,
+                context=context,
+                ids=ids,
+                external_ids=external_ids,
+                names=names,
+                uris=uris,
+                newest_first=newest_first,
+                limit=limit,
+                only=only,
+                filter_query=filter_query,
             )
 
     def get_contexts(
@@ -142,11 +277,21 @@ class Ledger:
         names: Collection[str] | None = None,
         execution_id: int | None = None,
         artifact_id: int | None = None,
+        filter_query: str | None = None,
     ) -> list[Context]:
-        """The contexts that meet every condition given."""
+        """The contexts that meet every condition given.
+
+        Raises:
+            RecordError: (invalid) the filter query is not understood.
+        """
         with self._database.reading() as connection:
             return reading.contexts(
-                connection, type=type, names=names, execution_id=execution_id, artifact_id=artifact_id
+                connection,
+                type=type,
+                names=names,
+                execution_id=execution_id,
+                artifact_id=artifact_id,
+                filter_query=filter_query,
             )
 
     def get_contexts_of(self, execution_ids: Collection[int]) -> dict[int, list[Context]]:
@@ -175,10 +320,124 @@ class Ledger:
         with self._database.reading() as connection:
             return reading.events(connection, execution_ids=execution_ids, artifact_ids=artifact_ids, types=types)
 
+    def neighbours(  # noqa: PLR0913  # as above
+        self,
+        end: End,
+        ids: Collection[int],
+        types: Collection[EventType],
+        *,
+        limit: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[Neighbour]:
+        """What the events of artifacts or executions (``end``) lead to, in the order they were recorded.
+
+        Args:
+            end: what ``ids`` are of.
+            ids: of the records.
+            types: of events.
+            limit: how many of one type at one record.
+            since: when a neighbouring execution began, at the earliest.
+            until: and at the latest.
+        """
+        with self._database.reading() as connection:
+            return neighbours.neighbours(connection, end, ids, types, limit=limit, since=since, until=until)
+
+    def count_neighbours(
+        self,
+        end: End,
+        ids: Collection[int],
+        types: Collection[EventType],
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> dict[int, dict[str, int]]:
+        """How many `neighbours` of each type each record has."""
+        with self._database.reading() as connection:
+            return neighbours.counts(connection, end, ids, types, since=since, until=until)
+
+    def read_artifacts(self, kind: str, beginning: str) -> list[str]:
+        """The names of the artifacts of one type that begin so and that some execution read, oldest first."""
+        with self._database.reading() as connection:
+            return neighbours.read_artifacts(connection, kind, beginning)
+
+    def type_names(self) -> list[str]:
+        """The names of the types of artifacts, executions and contexts."""
+        with self._database.reading() as connection:
+            return neighbours.type_names(connection)
+
+    def raw_files(self, beginning: str, limit: int) -> list[tuple[str, str]]:
+        """Sources and sha256 of the raw files whose sha256 begins so, of ``limit`` different ones at most."""
+        with self._database.reading() as connection:
+            return neighbours.raw_files(connection, beginning, limit)
+
+    def subgraph(
+        self,
+        artifact_ids: Collection[int] = (),
+        execution_ids: Collection[int] = (),
+        bounds: Bounds = _UNBOUNDED,
+    ) -> Subgraph:
+        """The records around some artifacts and executions, the events between them, and what of it was deleted.
+
+        Raises:
+            RecordError: one of them is not there (``missing``), or the bounds cannot be kept to (``invalid``).
+        """
+        with self._database.reading() as connection:
+            return subgraph.subgraph(connection, artifact_ids, execution_ids, bounds)
+
+    def delete(
+        self,
+        artifact_ids: Collection[int] = (),
+        execution_ids: Collection[int] = (),
+        context_ids: Collection[int] = (),
+        *,
+        reason: str,
+    ) -> list[Tombstone]:
+        """Delete records with all that hangs on them, in one transaction; what is left are their tombstones.
+
+        Raises:
+            RecordError: one of them is not there (``missing``), or the lake itself rests on it, or there is no
+                reason (``invalid``); then none was deleted.
+        """
+        with self._database.writing() as connection:
+            return deletion.delete_records(
+                connection, artifact_ids, execution_ids, context_ids, reason=reason, now=self._clock()
+            )
+
+    def tombstones(
+        self,
+        *,
+        kind: TypeKind | None = None,
+        ids: Collection[int] | None = None,
+        external_ids: Collection[str] | None = None,
+    ) -> list[Tombstone]:
+        """What was deleted, of those that meet every condition given, oldest first."""
+        with self._database.reading() as connection:
+            return deletion.tombstones(connection, kind=kind, ids=ids, external_ids=external_ids)
+
     def sightings(self, source: str) -> dict[str, Sighting]:
         """The newest sighting of each origin of a source."""
         with self._database.reading() as connection:
             return reading.newest_sightings(connection, source)
+
+    def origins(self, source: str, *, after: int = 0, also: Collection[str] = ()) -> Origins:
+        """What lies and lay at the origins that landings after one (its execution) have seen; 0 for all origins.
+
+        With all other origins that is needed to tell whether a content of theirs lies anywhere now, or what it
+        replaced; also for the contents (sha256) given by ``also``.
+        """
+        with self._database.reading() as connection:
+            return overview.origins(connection, source, after=after, also=also)
+
+    def totals(self, sources: Collection[str]) -> dict[str, Total]:
+        """Number and size of the raw files of each of these sources that the ledger knows."""
+        with self._database.reading() as connection:
+            return overview.totals(connection, sources)
+
+    def newest_versions(self, datasets: Collection[str]) -> dict[str, int]:
+        """The newest version's number of each of these datasets that has one."""
+        with self._database.reading() as connection:
+            return overview.newest_versions(connection, datasets)
 
     def all_sightings(self, source: str | None = None, sha256s: Collection[str] | None = None) -> list[Sighting]:
         """Every sighting of a source, or of all sources, optionally of these contents only."""

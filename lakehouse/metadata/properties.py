@@ -1,98 +1,136 @@
-"""Properties and their types: which column a value stands in, and what each type's properties are.
+"""The values of properties: which type each has, and which column it stands in.
 
-A type is registered when it is first used, with its properties; a property met later is added, and
-one whose values change their type is refused, as ML Metadata does.
+One of a row's six value columns is set. A value that its column cannot give back as it was stands in
+``byte_value``, which ML Metadata's own client leaves unused: after one byte that tells what it is.
 """
 
 from __future__ import annotations
 
-import enum
+import base64
+import binascii
 import math
+import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from functools import cache
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, Row, Table, insert, select
+from sqlalchemy import Connection, Row, Select, Table, select, type_coerce
+from sqlalchemy.types import NullType
 
-from lakehouse.errors import MetadataError
-from lakehouse.metadata import structs, tables
-from lakehouse.records import Artifact, Context, Execution, Value
+from lakehouse.errors import MetadataError, RecordError
+from lakehouse.metadata import structs
+from lakehouse.metadata.statements import insert_tuples, kept
+from lakehouse.records import Artifact, Context, DataType, Execution, Proto, Value
 
 Record: TypeAlias = Artifact | Execution | Context
 
+Key: TypeAlias = tuple[bool, str]
+"""Whether a property is a custom one, and its name."""
 
-class DataType(enum.IntEnum):
-    """ML Metadata's property types, with its numbers."""
+Values: TypeAlias = dict[Key, "Stored"]
+"""A record's properties of both sorts, as they are stored."""
 
-    UNKNOWN = 0
-    INT = 1
-    DOUBLE = 2
-    STRING = 3
-    STRUCT = 4
-    PROTO = 5
-    BOOLEAN = 6
-
-
-_COLUMNS: Final = {
-    DataType.INT: "int_value",
-    DataType.DOUBLE: "double_value",
-    DataType.STRING: "string_value",
-    DataType.STRUCT: "string_value",
-    DataType.BOOLEAN: "bool_value",
+# A bool is an int too, so it comes first.
+_TYPES: Final[dict[type, DataType]] = {
+    bool: DataType.BOOLEAN,
+    int: DataType.INT,
+    float: DataType.DOUBLE,
+    str: DataType.STRING,
+    Proto: DataType.PROTO,
+    list: DataType.STRUCT,
+    dict: DataType.STRUCT,
+    Mapping: DataType.STRUCT,
 }
-_EXACT_TYPES: Final = {bool: DataType.BOOLEAN, int: DataType.INT, float: DataType.DOUBLE, str: DataType.STRING}
 _INT64: Final = range(-(2**63), 2**63)
+_INT32: Final = range(-(2**31), 2**31)
+# A row of PostgreSQL's index over name and text holds 2,704 bytes.
+_LONGEST: Final = 2_600
+_DOUBLE_FORM: Final = struct.Struct("<d")
+# What the first byte of a `byte_value` says.
+_TEXT: Final = b"t"
+_STRUCT: Final = b"s"
+_INT: Final = b"i"
+_DOUBLE: Final = b"d"
+
+
+class Stored(NamedTuple):
+    """A value as its row has it."""
+
+    column: str
+    value: Any
 
 
 def data_type(value: Value) -> DataType:
     """The type a value is stored as.
 
     Raises:
-        MetadataError: it is none of them.
+        RecordError: it is none of them.
     """
-    exact = _EXACT_TYPES.get(type(value))
+    exact = _TYPES.get(type(value))
     if exact is not None:
         return exact
-    match value:
-        case int():
-            return DataType.INT
-        case float():
-            return DataType.DOUBLE
-        case str():
-            return DataType.STRING
-        case Mapping() | list():
-            return DataType.STRUCT
-        case _:
-            raise MetadataError(
-                f"a {type(value).__name__} cannot be stored: give an int, float, str, bool, list or mapping"
-            )
+    for known, kind in _TYPES.items():
+        if isinstance(value, known):
+            return kind
+    raise _unknown(value)
 
 
-def _stored(value: Value) -> Any:
-    """The value as its column holds it.
+def _unknown(value: object) -> RecordError:
+    return RecordError(
+        f"a {type(value).__name__} cannot be stored: give an int, float, str, bool, list, mapping or Proto"
+    )
+
+
+def stored(name: str, value: Value, dialect: str) -> Stored:  # noqa: C901  # a case a type
+    """How a database of this dialect holds the property's value.
 
     Raises:
-        MetadataError: the column cannot hold it and give the same back.
+        MetadataError: it cannot be stored.
     """
     match value:
+        case str():
+            if value.startswith(structs.PREFIX) or (dialect == "postgresql" and _unfit(name, value)):
+                return Stored("byte_value", _TEXT + value.encode())
+            return Stored("string_value", value)
+        case bool():
+            return Stored("bool_value", value)
+        case int():
+            if value not in _INT64:
+                raise RecordError("a whole number of more than 64 bits cannot be stored: give it as text")
+            if dialect != "sqlite" and value not in _INT32:
+                return Stored("byte_value", _INT + value.to_bytes(8, "little", signed=True))
+            return Stored("int_value", value)
+        case float():
+            # NaN equals nothing, so it cannot be compared; MySQL has no infinity.
+            if math.isnan(value) or (dialect == "mysql" and math.isinf(value)):
+                return Stored("byte_value", _DOUBLE + _DOUBLE_FORM.pack(value))
+            return Stored("double_value", value)
+        case Proto():
+            data = structs.pack(value)
+            return Stored("proto_value", data if dialect == "postgresql" else base64.b64encode(data).decode("ascii"))
         case Mapping() | list():
-            return structs.dump(value)
-        case int() if value not in _INT64:
-            raise MetadataError("a whole number of more than 64 bits cannot be stored: give it as text")
-        case float() if math.isnan(value):
-            raise MetadataError("NaN cannot be stored: leave it out")
-        case str() if value.startswith(structs.PREFIX):
-            raise MetadataError(f"a text starting with '{structs.PREFIX}' would be read back as a mapping")
+            text = structs.dump(value)
+            if dialect == "postgresql" and _unfit(name, text):
+                return Stored("byte_value", _STRUCT + structs.encode(value))
+            return Stored("string_value", text)
         case _:
-            return value
+            raise _unknown(value)
 
 
-def insert_one(connection: Connection, table: Table, **values: Any) -> int:
-    """Insert one row and give its id."""
-    key = connection.execute(insert(table).values(**values)).inserted_primary_key
-    if key is None:
-        raise MetadataError(f"The database gave no id for a row of {table.name}.")
-    return int(key[0])
+def _unfit(name: str, text: str) -> bool:
+    return "\0" in text or len(text) * 4 > _LONGEST < len(text.encode()) + len(name.encode())
+
+
+def all_stored(record: Record, dialect: str) -> Values:
+    """A record's properties of both sorts, as they are to be stored; raises as `stored` does."""
+    values: Values = {}
+    for custom, properties in ((False, record.properties), (True, record.custom_properties)):
+        for name, value in properties.items():
+            try:
+                values[custom, name] = stored(name, value, dialect)
+            except MetadataError as error:
+                raise RecordError(f"Property '{name}' of {record.type or record.id}: {error}") from error
+    return values
 
 
 class PropertyRows:
@@ -100,101 +138,93 @@ class PropertyRows:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._owner = table.c[0].name
-        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._gathered: list[tuple[int, Record]] = []
 
     def add(self, owner: int, record: Record) -> None:
         """Gather a record's properties of both sorts."""
-        self._gather(owner, record, record.properties, custom=0)
-        self._gather(owner, record, record.custom_properties, custom=1)
+        if record.properties or record.custom_properties:
+            self._gathered.append((owner, record))
 
     def insert(self, connection: Connection) -> None:
         """Insert what was gathered."""
-        for rows in self._rows.values():
-            connection.execute(insert(self._table), rows)
+        dialect = connection.dialect.name
+        insert_values(
+            connection, self._table, ((owner, all_stored(record, dialect)) for owner, record in self._gathered)
+        )
 
-    def _gather(self, owner: int, record: Record, properties: Mapping[str, Value], custom: int) -> None:
-        for name, value in properties.items():
-            try:
-                column, stored = _COLUMNS[data_type(value)], _stored(value)
-            except MetadataError as error:
-                raise MetadataError(f"Property '{name}' of {record.type}: {error}") from error
-            self._rows.setdefault(column, []).append(
-                {self._owner: owner, "name": name, "is_custom_property": custom, column: stored}
-            )
+
+def insert_values(connection: Connection, table: Table, owners: Iterable[tuple[int, Values]]) -> None:
+    """Insert each owner's values."""
+    rows: dict[str, list[tuple[int, str, bool, Any]]] = {}
+    for owner, values in owners:
+        for (custom, name), (column, value) in values.items():
+            rows.setdefault(column, []).append((owner, name, custom, value))
+    for column, those in rows.items():
+        insert_tuples(connection, table, (table.c[0].name, "name", "is_custom_property", column), those)
+
+
+@cache
+def rows_of(table: Table) -> Select[*tuple[Any, ...]]:
+    """The table's rows as `read_value` and `read_stored` need them, the owner first."""
+    columns = [c if c.name != "proto_value" else type_coerce(c, NullType()).label(c.name) for c in table.c]
+    return kept(select(*columns))
+
+
+def read_stored(row: Row[*tuple[Any, ...]]) -> Stored:
+    """A property's row as `stored` makes it, to be compared."""
+    for column in ("string_value", "int_value", "double_value", "bool_value", "byte_value", "proto_value"):
+        value = getattr(row, column)
+        if value is not None:
+            given = isinstance(value, bytes | memoryview) and column == "proto_value"
+            return Stored(column, _text_or_bytes(bytes(value)) if given else value)
+    return Stored("byte_value", None)
+
+
+def _text_or_bytes(data: bytes) -> str | bytes:
+    """A message as `stored` makes it: base64 text, whatever the driver gives it as, or the message's own bytes."""
+    # A serialized Any starts with the tag of its first field, which is no letter of base64.
+    return data if data[:1] in {b"", b"\n", b"\x12"} else data.decode("ascii")
 
 
 def read_value(row: Row[*tuple[Any, ...]]) -> Value | None:
-    """The value of a property's row; None for a PROTO, which only its writer can read."""
-    if row.string_value is not None:
-        text = str(row.string_value)
+    """The value of a property's row; None where it has none.
+
+    Raises:
+        MetadataError: the row is damaged.
+    """
+    text: str | None = row.string_value
+    if text is not None:
         return structs.load(text) if text.startswith(structs.PREFIX) else text
-    for value in (row.int_value, row.double_value, row.bool_value):
-        if value is not None:
+    number: float | None = row.int_value if row.double_value is None else row.double_value
+    if number is not None:
+        return number
+    column, value = read_stored(row)
+    match column:
+        case "proto_value":
+            return structs.unpack(_from_base64(value) if isinstance(value, str) else value)
+        case "byte_value":
+            return None if value is None else _tagged(bytes(value))
+        case "bool_value":
+            return bool(value)
+        case _:
             return value  # type: ignore[no-any-return]
-    return None
 
 
-@dataclass(slots=True)
-class _Type:
-    id: int
-    properties: dict[str, int] = field(default_factory=dict)
-
-
-class Types:
-    """The registered types as one transaction sees and adds to them."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._types: dict[tuple[int, str], _Type] = {}
-        t, p = tables.type_, tables.type_property
-        query = (
-            select(t.c.id, t.c.type_kind, t.c.name, p.c.name.label("property"), p.c.data_type)
-            .join_from(t, p, p.c.type_id == t.c.id, isouter=True)
-            .where(t.c.version.is_(None))
-        )
-        for row in connection.execute(query):
-            known = self._types.setdefault((row.type_kind, row.name), _Type(row.id))
-            if row.property is not None:
-                known.properties[row.property] = row.data_type
-
-    def id(self, kind: int, name: str) -> int | None:
-        """A type's id, None while nothing of it has been stored."""
-        found = self._types.get((kind, name))
-        return found.id if found else None
-
-    def register(self, kind: int, records: Iterable[Record]) -> None:
-        """Make the types of these records known, with the properties they have.
-
-        Raises:
-            MetadataError: a property's value is of another type than registered.
-        """
-        added: list[dict[str, Any]] = []
-        for record in records:
-            known = self._types.get((kind, record.type)) or self._add(kind, record.type)
-            for name, value in record.properties.items():
-                given = _data_type_of(record, name, value)
-                registered = known.properties.get(name)
-                if registered is None:
-                    known.properties[name] = given
-                    added.append({"type_id": known.id, "name": name, "data_type": int(given)})
-                elif registered != given:
-                    raise MetadataError(
-                        f"Property '{name}' of {record.type} is {DataType(registered).name} in the ledger, "
-                        f"not {given.name}: give it as such, or take another name for it."
-                    )
-        if added:
-            self._connection.execute(insert(tables.type_property), added)
-
-    def _add(self, kind: int, name: str) -> _Type:
-        if not name:
-            raise MetadataError("A record needs a type.")
-        made = self._types[kind, name] = _Type(insert_one(self._connection, tables.type_, name=name, type_kind=kind))
-        return made
-
-
-def _data_type_of(record: Record, name: str, value: Value) -> DataType:
+def _from_base64(text: str) -> bytes:
     try:
-        return data_type(value)
-    except MetadataError as error:
-        raise MetadataError(f"Property '{name}' of {record.type}: {error}") from error
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise MetadataError(f"The ledger holds a damaged PROTO value ({error}).") from error
+
+
+def _tagged(data: bytes) -> Value:
+    tag, content = data[:1], data[1:]
+    if tag == _TEXT:
+        return content.decode()
+    if tag == _STRUCT:
+        return structs.decode(content)
+    if tag == _INT:
+        return int.from_bytes(content, "little", signed=True)
+    if tag == _DOUBLE and len(content) == _DOUBLE_FORM.size:
+        return float(_DOUBLE_FORM.unpack(content)[0])
+    raise MetadataError(f"The ledger holds a value of an unknown kind ({tag!r}): a newer release wrote it.")

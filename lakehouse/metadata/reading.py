@@ -5,16 +5,31 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, select
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    func,
+    select,
+)
 
 from lakehouse.errors import MetadataError
 from lakehouse.metadata import tables
-from lakehouse.metadata.properties import read_value
+from lakehouse.metadata.filtering import condition
+from lakehouse.metadata.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind, Node
+from lakehouse.metadata.properties import read_value, rows_of
+from lakehouse.metadata.statements import fetch, is_kept, kept
 from lakehouse.records import (
     Artifact,
-    ArtifactState,
     Context,
     Event,
     EventType,
@@ -50,7 +65,8 @@ def _since_epoch(moment: datetime, unit: timedelta) -> int:
     return (moment - _EPOCH) // unit
 
 
-def _moment(count: int | None, unit: timedelta = _MILLISECOND) -> datetime | None:
+def moment_of(count: int | None, unit: timedelta = _MILLISECOND) -> datetime | None:
+    """The moment that ML Metadata stores so; None where it stores none."""
     return _EPOCH + count * unit if count else None
 
 
@@ -60,12 +76,34 @@ def matching(
     *lists: tuple[ColumnElement[Any], Collection[Any] | None],
 ) -> list[Row[*tuple[Any, ...]]]:
     """The rows whose columns are in the given lists, of any length; None is no condition."""
-    parts = [[column.in_(part) for part in _parts(values)] for column, values in lists if values is not None]
-    return [
-        row
-        for conditions in itertools.product(*parts)
-        for row in connection.execute(statement.where(*conditions)).all()
-    ]
+    given = [(column, values) for column, values in lists if values is not None]
+    columns = tuple(column for column, _ in given)
+    if is_kept(statement) and all(len(values) == 1 for _, values in given):
+        single = {f"list_{at}": next(iter(values)) for at, (_, values) in enumerate(given)}
+        return fetch(connection, _for_one(statement, columns), single)
+    query = _for_lists(statement, columns)
+    parts = [[(f"list_{at}", part) for part in _parts(values)] for at, (_, values) in enumerate(given)]
+    return [row for chosen in itertools.product(*parts) for row in connection.execute(query, dict(chosen)).all()]
+
+
+@cache
+def _for_one(statement: Select[*tuple[Any, ...]], columns: tuple[ColumnElement[Any], ...]) -> Select[*tuple[Any, ...]]:
+    """The statement for one value of each column."""
+    return statement.where(*(column == _given(column, at) for at, column in enumerate(columns)))
+
+
+@lru_cache(maxsize=512)
+def _for_lists(
+    statement: Select[*tuple[Any, ...]], columns: tuple[ColumnElement[Any], ...]
+) -> Select[*tuple[Any, ...]]:
+    """The statement for lists of these columns; one that is kept is prepared once."""
+    return statement.where(*(column.in_(_given(column, at, expanding=True)) for at, column in enumerate(columns)))
+
+
+def _given(column: ColumnElement[Any], at: int, *, expanding: bool = False) -> BindParameter[Any]:
+    # PostgreSQL would refuse an id that its column cannot hold, where there simply is none such.
+    type_ = BigInteger() if isinstance(column.type, Integer) else column.type
+    return bindparam(f"list_{at}", expanding=expanding, type_=type_)
 
 
 def _parts(values: Collection[Any]) -> Iterator[list[Any]]:
@@ -73,31 +111,73 @@ def _parts(values: Collection[Any]) -> Iterator[list[Any]]:
     return (distinct[at : at + _PART] for at in range(0, len(distinct), _PART))
 
 
-def _properties(connection: Connection, table: Table, owners: Sequence[int]) -> Mapping[int, Properties]:
+def _properties(
+    connection: Connection, table: Table, owners: Sequence[int], names: Collection[str] | None = None
+) -> Mapping[int, Properties]:
+    """The properties of records, or just those of these names."""
     found: dict[int, Properties] = {owner: ({}, {}) for owner in owners}
-    for row in matching(connection, select(table), (table.c[0], owners)):
+    for row in matching(connection, rows_of(table), (table.c[0], owners), (table.c.name, names)):
         value = read_value(row)
         if value is not None:
             found[row[0]][bool(row.is_custom_property)][row.name] = value
     return found
 
 
-def _typed(table: Table) -> Select[*tuple[Any, ...]]:
+def load(
+    connection: Connection, kind: Kind[Node], rows: Sequence[Row[*tuple[Any, ...]]], only: Collection[str] | None = None
+) -> list[Node]:
+    """The records of these rows (as `typed` selects them), in their order, with all or only some properties."""
+    properties = _properties(connection, kind.properties, [row.id for row in rows], only)
+    return [
+        kind.record(
+            type=row.type,
+            name=row.name,
+            external_id=row.external_id,
+            properties=properties[row.id][0],
+            custom_properties=properties[row.id][1],
+            id=row.id,
+            created_at=moment_of(row.create_time_since_epoch),
+            updated_at=moment_of(row.last_update_time_since_epoch),
+            type_id=row.type_id,
+            **kind.own_fields(row),
+        )
+        for row in rows
+    ]
+
+
+@cache
+def typed(table: Table) -> Select[*tuple[Any, ...]]:
     """The table's rows, each with the name of its type as ``type``."""
     t = tables.type_
-    return select(table, t.c.name.label("type")).join_from(table, t, table.c.type_id == t.c.id)
+    return kept(select(table, t.c.name.label("type")).join_from(table, t, table.c.type_id == t.c.id))
 
 
-def _within(table: Table, link: Table, column: str, context: tuple[str, str]) -> ColumnElement[bool]:
-    """The condition that a context, given by type and name, holds the table's row."""
+def context_id(connection: Connection, context: tuple[str, str]) -> int:
+    """The id of a context, given by type and name; 0, which no record has, where there is none."""
     c, t = tables.context, tables.type_
-    members = (
-        select(link.c[column])
-        .join_from(link, c, link.c.context_id == c.c.id)
-        .join(t, c.c.type_id == t.c.id)
-        .where(t.c.name == context[0], c.c.name == context[1])
-    )
-    return table.c.id.in_(members)
+    query = select(c.c.id).join_from(c, t, c.c.type_id == t.c.id).where(t.c.name == context[0], c.c.name == context[1])
+    return int(connection.scalar(query) or 0)
+
+
+def _having(table: Table, name: str, owner: ColumnElement[int]) -> ColumnElement[bool]:
+    """The condition that a record has a property or custom property of this name; each record is asked."""
+    return select(table.c[0]).where(table.c[0] == owner, table.c.name == name).exists()
+
+
+def _saying(connection: Connection, table: Table, name: str, owner: ColumnElement[int]) -> ColumnElement[bool]:
+    """The condition that a record's property is more than an empty text or object: few, looked up in their index."""
+    value = table.c.string_value
+    said = value.is_not(None) & value.not_in(("", "{}"))
+    if connection.dialect.name == "postgresql":
+        said = said | table.c.byte_value.is_not(None)  # where it keeps what is too long for its index of texts
+    return owner.in_(select(table.c[0]).where(table.c.name == name, table.c.is_custom_property == 0, said))
+
+
+def _of_type(name: str, *, found: bool) -> ColumnElement[bool]:
+    """The condition on a row's type; only asked of each row where they are ``found`` by something better."""
+    column = tables.type_.c.name
+    # SQLite takes a type for rare, and would look through a million records of it rather than for a few of them.
+    return (func.coalesce(column, "") if found else column) == name
 
 
 def executions(  # noqa: PLR0913  # conditions, by keyword only
@@ -109,32 +189,94 @@ def executions(  # noqa: PLR0913  # conditions, by keyword only
     ids: Collection[int] | None,
     newest_first: bool,
     limit: int | None,
+    having: str | None = None,
+    saying: str | None = None,
+    after: int | None = None,
+    until: int | None = None,
+    only: Collection[str] | None = None,
+    filter_query: str | None = None,
 ) -> list[Execution]:
-    """The executions that meet every condition, oldest first unless told otherwise."""
-    e = tables.execution
-    query = _typed(e).order_by(e.c.id.desc() if newest_first else e.c.id).limit(limit)
+    """The executions that meet every condition, oldest first unless told otherwise; see `Ledger.get_executions`."""
+    query, place = _executions(
+        connection,
+        type=type,
+        state=state,
+        context=context,
+        found=ids is not None,
+        having=having,
+        saying=saying,
+        after=after,
+        until=until,
+        filter_query=filter_query,
+    )
+    query = query.order_by(place.desc() if newest_first else place).limit(limit)
+    found = matching(connection, query, (tables.execution.c.id, ids))
+    return load(connection, EXECUTION, sorted(found, key=lambda row: row.id, reverse=newest_first)[:limit], only)
+
+
+def count_executions(  # noqa: PLR0913  # as above
+    connection: Connection,
+    *,
+    type: str | None,  # noqa: A002  # as above
+    state: ExecutionState | None,
+    context: tuple[str, str] | None,
+    ids: Collection[int] | None,
+    having: str | None,
+    until: int | None,
+    filter_query: str | None,
+) -> int:
+    """How many executions meet every condition."""
+    query, _ = _executions(
+        connection,
+        type=type,
+        state=state,
+        context=context,
+        found=ids is not None,
+        having=having,
+        saying=None,
+        after=None,
+        until=until,
+        filter_query=filter_query,
+    )
+    counted = matching(connection, query.with_only_columns(func.count()), (tables.execution.c.id, ids))
+    return sum(int(number) for (number,) in counted)
+
+
+def _executions(  # noqa: PLR0913  # as above
+    connection: Connection,
+    *,
+    type: str | None,  # noqa: A002  # as above
+    state: ExecutionState | None,
+    context: tuple[str, str] | None,
+    found: bool,
+    having: str | None,
+    saying: str | None,
+    after: int | None,
+    until: int | None,
+    filter_query: str | None,
+) -> tuple[Select[*tuple[Any, ...]], ColumnElement[int]]:
+    """The rows of the executions that meet every condition, and the column to order them by."""
+    e, link, p = tables.execution, tables.association, tables.execution_property
+    query, place = typed(e), e.c.id
+    if context is not None:
+        # By the link's index, in its order: the newest of a hundred thousand is found without looking at the others.
+        place = link.c.execution_id
+        query = query.join(link, (place == e.c.id) & (link.c.context_id == context_id(connection, context)))
     if type is not None:
-        query = query.where(tables.type_.c.name == type)
+        query = query.where(_of_type(type, found=found))
     if state is not None:
         query = query.where(func.coalesce(e.c.last_known_state, 0) == int(state))
-    if context is not None:
-        query = query.where(_within(e, tables.association, "execution_id", context))
-    rows = sorted(matching(connection, query, (e.c.id, ids)), key=lambda row: row.id, reverse=newest_first)[:limit]
-    properties = _properties(connection, tables.execution_property, [row.id for row in rows])
-    return [
-        Execution(
-            type=row.type,
-            name=row.name,
-            external_id=row.external_id,
-            state=ExecutionState(row.last_known_state or 0),
-            properties=properties[row.id][0],
-            custom_properties=properties[row.id][1],
-            id=row.id,
-            created_at=_moment(row.create_time_since_epoch),
-            updated_at=_moment(row.last_update_time_since_epoch),
-        )
-        for row in rows
-    ]
+    if after is not None:
+        query = query.where(place > after)
+    if until is not None:
+        query = query.where(place <= until)
+    if having is not None:
+        query = query.where(_having(p, having, place))
+    if saying is not None:
+        query = query.where(_saying(connection, p, saying, place))
+    if filter_query is not None:
+        query = query.where(condition(connection, e, filter_query))
+    return query, place
 
 
 def artifacts(  # noqa: PLR0913  # as above
@@ -146,32 +288,27 @@ def artifacts(  # noqa: PLR0913  # as above
     external_ids: Collection[str] | None,
     names: Collection[str] | None,
     uris: Collection[str] | None,
+    newest_first: bool = False,
+    limit: int | None = None,
+    only: Collection[str] | None = None,
+    filter_query: str | None = None,
 ) -> list[Artifact]:
-    """The artifacts that meet every condition, oldest first."""
-    a = tables.artifact
-    query = _typed(a)
+    """The artifacts that meet every condition, oldest first unless told otherwise."""
+    a, link = tables.artifact, tables.attribution
+    query, place = typed(a), a.c.id
     if type is not None:
-        query = query.where(tables.type_.c.name == type)
+        found = any(values is not None for values in (ids, external_ids, uris))
+        query = query.where(_of_type(type, found=found))
     if context is not None:
-        query = query.where(_within(a, tables.attribution, "artifact_id", context))
+        place = link.c.artifact_id  # as above
+        query = query.join(link, (place == a.c.id) & (link.c.context_id == context_id(connection, context)))
+    if filter_query is not None:
+        query = query.where(condition(connection, a, filter_query))
+    if query is not typed(a) or limit is not None:  # else the statement that is kept; what it finds is sorted below
+        query = query.order_by(place.desc() if newest_first else place).limit(limit)
     lists = ((a.c.id, ids), (a.c.external_id, external_ids), (a.c.name, names), (a.c.uri, uris))
-    rows = sorted(matching(connection, query, *lists), key=lambda row: row.id)
-    properties = _properties(connection, tables.artifact_property, [row.id for row in rows])
-    return [
-        Artifact(
-            type=row.type,
-            name=row.name,
-            uri=row.uri or "",
-            external_id=row.external_id,
-            state=ArtifactState(row.state or 0),
-            properties=properties[row.id][0],
-            custom_properties=properties[row.id][1],
-            id=row.id,
-            created_at=_moment(row.create_time_since_epoch),
-            updated_at=_moment(row.last_update_time_since_epoch),
-        )
-        for row in rows
-    ]
+    rows = sorted(matching(connection, query, *lists), key=lambda row: row.id, reverse=newest_first)[:limit]
+    return load(connection, ARTIFACT, rows, only)
 
 
 def contexts(  # noqa: PLR0913  # as above
@@ -182,10 +319,11 @@ def contexts(  # noqa: PLR0913  # as above
     ids: Collection[int] | None = None,
     execution_id: int | None = None,
     artifact_id: int | None = None,
+    filter_query: str | None = None,
 ) -> list[Context]:
     """The contexts that meet every condition, oldest first."""
     c = tables.context
-    query = _typed(c)
+    query = typed(c)
     if type is not None:
         query = query.where(tables.type_.c.name == type)
     for link, column, member in (
@@ -194,21 +332,10 @@ def contexts(  # noqa: PLR0913  # as above
     ):
         if member is not None:
             query = query.where(c.c.id.in_(select(link.c.context_id).where(link.c[column] == member)))
+    if filter_query is not None:
+        query = query.where(condition(connection, c, filter_query))
     rows = sorted(matching(connection, query, (c.c.name, names), (c.c.id, ids)), key=lambda row: row.id)
-    properties = _properties(connection, tables.context_property, [row.id for row in rows])
-    return [
-        Context(
-            type=row.type,
-            name=row.name,
-            external_id=row.external_id,
-            properties=properties[row.id][0],
-            custom_properties=properties[row.id][1],
-            id=row.id,
-            created_at=_moment(row.create_time_since_epoch),
-            updated_at=_moment(row.last_update_time_since_epoch),
-        )
-        for row in rows
-    ]
+    return load(connection, CONTEXT, rows)
 
 
 def related(
@@ -235,10 +362,36 @@ def events(
     e = tables.event
     kinds = None if types is None else [int(kind) for kind in types]
     lists = ((e.c.execution_id, execution_ids), (e.c.artifact_id, artifact_ids), (e.c.type, kinds))
+    return load_events(connection, sorted(matching(connection, _EVENTS, *lists), key=lambda row: row.id))
+
+
+_EVENTS: Final = kept(select(tables.event))
+_STEPS: Final = kept(select(tables.event_path))
+
+
+def load_events(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Event]:
+    """The events of these rows of their table, in their order, with their paths."""
+    paths = _paths(connection, [row.id for row in rows])
     return [
-        Event(row.artifact_id, row.execution_id, EventType(row.type), _moment(row.milliseconds_since_epoch))
-        for row in sorted(matching(connection, select(e), *lists), key=lambda row: row.id)
+        Event(
+            row.artifact_id,
+            row.execution_id,
+            EventType(row.type),
+            moment_of(row.milliseconds_since_epoch),
+            tuple(paths.get(row.id, ())),
+        )
+        for row in rows
     ]
+
+
+def _paths(connection: Connection, events: Sequence[int]) -> dict[int, list[str | int]]:
+    """The path of each event that has one."""
+    p = tables.event_path
+    found: dict[int, list[str | int]] = {}
+    # The table has no key: its rows come in the order they were inserted.
+    for row in matching(connection, _STEPS, (p.c.event_id, events)):
+        found.setdefault(row.event_id, []).append(row.step_index if row.is_index_step else row.step_key)
+    return found
 
 
 def newest_sightings(connection: Connection, source: str) -> dict[str, Sighting]:
@@ -246,7 +399,7 @@ def newest_sightings(connection: Connection, source: str) -> dict[str, Sighting]
     s = tables.sighting
     newest = select(func.max(s.c.id)).where(s.c.source == source).group_by(s.c.origin)
     rows = connection.execute(select(s).where(s.c.id.in_(newest)).order_by(s.c.id))
-    return {row.origin: _sighting(row) for row in rows}
+    return {row.origin: sighting(row) for row in rows}
 
 
 def all_sightings(connection: Connection, source: str | None, sha256s: Collection[str] | None) -> list[Sighting]:
@@ -254,8 +407,9 @@ def all_sightings(connection: Connection, source: str | None, sha256s: Collectio
     s = tables.sighting
     query = select(s) if source is None else select(s).where(s.c.source == source)
     rows = sorted(matching(connection, query, (s.c.sha256, sha256s)), key=lambda row: row.id)
-    return [_sighting(row) for row in rows]
+    return [sighting(row) for row in rows]
 
 
-def _sighting(row: Row[*tuple[Any, ...]]) -> Sighting:
+def sighting(row: Row[*tuple[Any, ...]]) -> Sighting:
+    """A sighting out of its row."""
     return Sighting(row.source, row.origin, row.size, row.modified, row.sha256, _EPOCH + row.seen_at * _MICROSECOND)

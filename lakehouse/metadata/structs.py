@@ -1,4 +1,6 @@
-"""ML Metadata's STRUCT values: a ``google.protobuf.Struct`` as text, written and read without protobuf.
+"""ML Metadata's STRUCT and PROTO values, written and read without protobuf.
+
+A STRUCT is a ``google.protobuf.Struct`` as text, a PROTO a ``google.protobuf.Any``.
 
 A number in a Struct is a double, so integers are exact up to 2**53 only, and larger ones are refused.
 """
@@ -7,12 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from lakehouse.errors import MetadataError
+from lakehouse.records import Proto
 
 PREFIX: Final = "mlmd-struct::"
 """What a STRUCT's text starts with in ML Metadata's ``string_value`` column."""
@@ -31,13 +33,18 @@ def dump(value: Mapping[str, Any] | Sequence[Any]) -> str:
     Raises:
         MetadataError: a value inside is not null, bool, number, text, list or mapping, or does not fit.
     """
+    return PREFIX + base64.b64encode(encode(value)).decode("ascii")
+
+
+def encode(value: Mapping[str, Any] | Sequence[Any]) -> bytes:
+    """The serialized Struct of a mapping or a list; raises as `dump` does."""
     if isinstance(value, Mapping):
-        if set(value) == {_LIST_KEY}:
+        if set(value) == {_LIST_KEY} and isinstance(value[_LIST_KEY], list | tuple):
             raise MetadataError(f"A mapping whose only key is '{_LIST_KEY}' is how a list is stored: rename the key.")
         fields = value
     else:
         fields = {_LIST_KEY: value}
-    return PREFIX + base64.b64encode(_struct(fields, 1)).decode("ascii")
+    return _struct(fields, 1)
 
 
 def load(text: str) -> dict[str, Any] | list[Any]:
@@ -47,12 +54,38 @@ def load(text: str) -> dict[str, Any] | list[Any]:
         MetadataError: the text is not a stored Struct.
     """
     try:
-        fields = _read_struct(base64.b64decode(text.removeprefix(PREFIX), validate=True))
-    except (binascii.Error, IndexError, ValueError, struct.error, RecursionError) as error:
+        return decode(base64.b64decode(text.removeprefix(PREFIX), validate=True))
+    except binascii.Error as error:
+        raise MetadataError(f"The ledger holds a damaged STRUCT value ({error}).") from error
+
+
+def decode(data: bytes) -> dict[str, Any] | list[Any]:
+    """The mapping or list of a serialized Struct; raises as `load` does."""
+    try:
+        fields = _read_struct(data)
+    except (IndexError, ValueError, struct.error, RecursionError) as error:
         raise MetadataError(f"The ledger holds a damaged STRUCT value ({error}).") from error
     if set(fields) == {_LIST_KEY} and isinstance(fields[_LIST_KEY], list):
         return list(fields[_LIST_KEY])
     return fields
+
+
+def pack(value: Proto) -> bytes:
+    """The serialized Any of a message."""
+    return _field(1, value.type_url.encode()) + _field(2, value.value)
+
+
+def unpack(data: bytes) -> Proto:
+    """The message of a serialized Any.
+
+    Raises:
+        MetadataError: the bytes are not one.
+    """
+    try:
+        parts = dict(_fields(data))
+        return Proto(parts.get(1, b"").decode(), parts.get(2, b""))
+    except (IndexError, ValueError) as error:
+        raise MetadataError(f"The ledger holds a damaged PROTO value ({error}).") from error
 
 
 def _varint(number: int) -> bytes:
@@ -101,8 +134,6 @@ def _value(value: Any, depth: int) -> bytes:
 def _number(value: float) -> float:
     if isinstance(value, int) and abs(value) > _EXACT:
         raise MetadataError("A whole number inside a mapping or list is exact up to 2**53 only: store it as text.")
-    if not math.isfinite(value):
-        raise MetadataError("NaN and infinity cannot be stored inside a mapping or list: leave them out.")
     return float(value)
 
 
