@@ -1,0 +1,1 @@
+"""The client interfaces of other systems, over the ledger: for programs that were written for those."""

@@ -1,0 +1,3 @@
+"""What the tests beside ML Metadata's client share with the others."""
+
+from servers import servers  # noqa: F401  # a fixture
