@@ -105,7 +105,8 @@ class Feature(_Values):
         true_values: a bool's words for true.
         false_values: a bool's words for false.
         computed: not read from the file: a ``derive`` expression or the curation function makes it.
-        personal: personal data: its values are kept out of table statistics and messages.
+        personal: personal data: its values are kept out of table statistics and messages. Unset, a feature
+            that is made from personal ones is personal too.
         description: for people.
         unit: for people, for example ``minutes``.
     """
@@ -186,6 +187,11 @@ class Schema(_Values):
                 raise ValueError(f"features: '{name}' and '{seen[name.lower()]}' differ only by case")
             seen[name.lower()] = name
         return self
+
+    @property
+    def marks(self) -> dict[str, bool]:
+        """What features say of being personal; without those that say nothing."""
+        return {n: feature.personal for n, feature in self.features.items() if "personal" in feature.model_fields_set}
 
     @property
     def dtypes(self) -> dict[str, pl.DataType]:

@@ -28,6 +28,7 @@ def dataset_problems(dataset: Dataset) -> Iterator[tuple[Path, str]]:
     yield from _names(dataset)
     yield from _renames(dataset)
     yield from _derived(dataset)
+    yield from _declared(dataset)
     for name, feature in dataset.schema.features.items():
         for path, text in _values(feature):
             yield ("schema", "features", name, *path), text
@@ -77,13 +78,29 @@ def _renames(dataset: Dataset) -> Iterator[tuple[Path, str]]:
 
 def _derived(dataset: Dataset) -> Iterator[tuple[Path, str]]:
     features = dataset.schema.features
-    readable = {name: feature.dtype for name, feature in features.items() if name not in dataset.derive}
+    readable = {name: feature.dtype for name, feature in features.items() if not feature.computed}
     for name, sql in dataset.derive.items():
         if name not in features:
             yield ("derive", name), f"'{name}' is not a feature; add it to schema.features.{nearest(name, features)}"
         problem = _expression(sql, readable, dataset)
         if problem:
             yield ("derive", name), problem
+
+
+def _declared(dataset: Dataset) -> Iterator[tuple[Path, str]]:
+    """What the function's columns are said to be made from must be what the function is given."""
+    features = dataset.schema.features
+    given = [name for name, feature in features.items() if name in dataset.derive or not feature.computed]
+    if dataset.columns and dataset.curate is None:
+        yield ("columns",), "says what the function of `curate` makes its columns from, and there is no `curate`"
+    for name, inputs in dataset.columns.items():
+        if name not in features:
+            yield ("columns", name), f"'{name}' is not a feature.{nearest(name, features)}"
+        for index, read in enumerate(inputs):
+            if read not in features:
+                yield ("columns", name, index), f"'{read}' is not a feature.{nearest(read, given)}"
+            elif read not in given:
+                yield ("columns", name, index), f"'{read}' is made by the function itself; name what that is made from"
 
 
 def _expression(sql: str, readable: dict[str, pl.DataType], dataset: Dataset) -> str | None:
@@ -97,6 +114,8 @@ def _expression(sql: str, readable: dict[str, pl.DataType], dataset: Dataset) ->
     for root in sorted(roots - readable.keys()):
         if root in dataset.derive:
             return f"reads '{root}', which is derived itself; write that expression out here"
+        if root in dataset.schema.features:
+            return f"reads '{root}', which is made by the function, which runs after; make this one there too"
         return f"reads '{root}', which is not a feature.{nearest(root, readable)}"
     frame = pl.DataFrame({name: pl.Series([None, None], dtype=dtype) for name, dtype in readable.items()})
     try:

@@ -16,6 +16,7 @@ import pydantic.dataclasses
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from lakehouse.config import cron
+from lakehouse.config.openlineage import OpenLineage
 from lakehouse.errors import NotFoundError, nearest
 from lakehouse.schema import Schema
 from lakehouse.sources import Source
@@ -97,6 +98,8 @@ class Dataset:
         rename: the file's column to the feature it becomes, before anything else.
         derive: computed feature to its SQL expression over the typed, not derived, features of its row.
         curate: dotted path of a pure function, LazyFrame to LazyFrame.
+        columns: feature to the features the function makes it from, where its plan does not say so.
+        purpose: what personal data in it are processed for, for people.
         partition_by: features the table is partitioned by.
         new_columns: what is done with columns that are no feature.
         missing_columns: what is done with a file that lacks an optional feature's column.
@@ -107,6 +110,7 @@ class Dataset:
     schema: Schema
     description: str = ""
     owner: str = ""
+    purpose: str = ""
     history: Annotated[Literal["events"], BeforeValidator(_history)] = "events"
     keys: tuple[str, ...] = ()
     event_time: str | None = None
@@ -114,6 +118,7 @@ class Dataset:
     rename: dict[str, str] = Field(default_factory=dict)
     derive: dict[str, str] = Field(default_factory=dict)
     curate: str | None = None
+    columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     partition_by: tuple[str, ...] = ()
     new_columns: Literal["add", "ignore", "reject"] = "ignore"
     missing_columns: Literal["allow", "reject"] = "allow"
@@ -131,24 +136,32 @@ class Dataset:
         """The business area that owns it: the first half of its name."""
         return self.name.partition("/")[0]
 
+    @property
+    def mapping(self) -> dict[str, Any]:
+        """What decides, beside the schema and the source's format, what rows a raw file gives."""
+        return {
+            "rename": self.rename,
+            "derive": self.derive,
+            "curate": self.curate,
+            "history": self.history,
+            "max_rejected": None if self.max_rejected is None else str(self.max_rejected),
+            "new_columns": self.new_columns,
+            "missing_columns": self.missing_columns,
+        }
+
     def fingerprint(self, source: Source) -> str:
         """A hash of all that decides what rows a raw file gives: the same hash, the same rows.
 
-        The description, the owner, the layout of the table and all secrets are no part of it.
+        What is written for people or for lineage, the layout of the table and all secrets are no part of it.
         """
         features = self.schema.model_dump(mode="json")["features"]
         for feature in features.values():
             del feature["description"], feature["unit"]
         decides = {
             "format": source.format.model_dump(mode="json"),
-            "rename": self.rename,
-            "derive": self.derive,
-            "curate": self.curate,
             "features": list(features.items()),
-            "history": self.history,
+            **self.mapping,
             "max_rejected": str(self.max_rejected),
-            "new_columns": self.new_columns,
-            "missing_columns": self.missing_columns,
         }
         text = json.dumps(decides, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -218,6 +231,7 @@ class Settings(BaseModel):
     metadata: SecretStr | None = None
     timezone: Timezone | None = None
     batch_bytes: Size = Field(4 << 30, gt=0)
+    openlineage: OpenLineage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +245,7 @@ class Config:
         env: the chosen environment; None when none was.
         timezone: the IANA zone of times given without one; None refuses them.
         batch_bytes: the most raw bytes one commit takes in.
+        openlineage: where events go; None tells nobody.
     """
 
     folder: Path
@@ -239,6 +254,7 @@ class Config:
     env: str | None = None
     timezone: str | None = None
     batch_bytes: int = 4 << 30
+    openlineage: OpenLineage | None = None
     sources: Mapping[str, Source] = dataclasses.field(default_factory=dict)
     datasets: Mapping[str, Dataset] = dataclasses.field(default_factory=dict)
     jobs: Mapping[str, Job] = dataclasses.field(default_factory=dict)
