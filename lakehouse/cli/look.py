@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lakehouse.cli import output, rows
+from lakehouse.cli.lineage import lineage
 from lakehouse.cli.session import Session, Verb
 from lakehouse.errors import NotFoundError
 from lakehouse.records import printable
@@ -60,17 +61,22 @@ def list_(session: Session) -> None:
 @click.command(cls=Verb)
 @click.argument("name")
 @click.option("--kind", type=_KINDS, help="Which is meant, where a source and a job share the name.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="How many of the newest.")
+@click.option("--all", "everything", is_flag=True, help="All raw files, versions and failures.")
 @click.pass_obj
-def show(session: Session, name: str, kind: str | None) -> None:
+def show(session: Session, name: str, kind: str | None, limit: int, *, everything: bool) -> None:
     r"""Show all about one dataset, source or job.
+
+    Of its raw files, versions and failures, the newest.
 
     \b
     Examples:
       lakehouse show aviation/flights     its schema, settings and what failed
-      lakehouse show flights              its settings and raw files
+      lakehouse show flights              its settings and newest raw files
+      lakehouse show flights --all        and all the others
     """
     with session.lake() as lake:
-        found = lake.show(name, kind)
+        found = lake.show(name, kind, limit=None if everything else limit)
     if session.as_json:
         output.tell(found)
     else:
@@ -80,7 +86,7 @@ def show(session: Session, name: str, kind: str | None) -> None:
 def _tell(found: Detail) -> None:
     state = ""
     if found.kind == "source":
-        state = f"{output.count(len(found.raw), 'raw file')}, {output.size(sum(f.size for f in found.raw))}"
+        state = f"{output.count(found.files, 'raw file')}, {output.size(found.size)}"
     elif found.kind == "dataset" and found.versions:
         last = found.versions[-1]
         state = f"version {last.version}, {output.count(last.total, 'row')}"
@@ -100,11 +106,11 @@ def _tell(found: Detail) -> None:
         click.echo()
         output.table(
             ["raw", "size", "landed", "name"],
-            [(f.sha256[:12], output.size(f.size), output.moment(f.landed_at), f.name) for f in found.raw[:_SHOWN]],
+            [(f.sha256[:12], output.size(f.size), output.moment(f.landed_at), f.name) for f in found.raw],
             right=["size"],
         )
-        if len(found.raw) > _SHOWN:
-            click.echo(f"and {len(found.raw) - _SHOWN:,} older; all with --json")
+        if found.files > len(found.raw):
+            click.echo(f"and {found.files - len(found.raw):,} older; --limit shows more, --all all of them")
     _failures(found.failures)
 
 
@@ -122,7 +128,7 @@ def _failures(failures: tuple[Failure, ...]) -> None:
     if not failures:
         return
     click.echo("\nfailed or refused:")
-    for failure in failures[-_SHOWN:]:
+    for failure in failures:
         where = f"{failure.where}: " if failure.where else ""
         message = printable(f"{where}{' '.join(failure.message.split())}")
         click.echo(f"  {output.moment(failure.at)}  execution {failure.execution}  {message}")
@@ -138,7 +144,7 @@ def history(session: Session, dataset: str) -> None:
     """
     with session.lake() as lake:
         versions = lake.history(dataset)
-        failures = lake.show(dataset, "dataset").failures
+        failures = lake.show(dataset, "dataset", limit=None if session.as_json else _SHOWN).failures
     if session.as_json:
         output.tell({"dataset": dataset, "versions": versions, "failures": failures})
         return
@@ -159,31 +165,6 @@ def history(session: Session, dataset: str) -> None:
         right=["version", "rows", "total", "rejected", "files", "execution"],
     )
     _failures(failures)
-
-
-@click.command(cls=Verb)
-@click.argument("what")
-@click.option("--up", "way", flag_value="up", help="Only what it came of.")
-@click.option("--down", "way", flag_value="down", help="Only what came of it.")
-@click.pass_obj
-def lineage(session: Session, what: str, way: str | None) -> None:
-    r"""Tell what something came of, and what came of it.
-
-    WHAT is a dataset, DATASET@VERSION, execution:ID, or a raw file's hash (or how it begins).
-
-    \b
-    Examples:
-      lakehouse lineage aviation/flights
-      lakehouse lineage 3f2a90c1 --down
-    """
-    with session.lake() as lake:
-        found = lake.lineage(what)
-    if way is not None:
-        found = found.upstream() if way == "up" else found.downstream()
-    if session.as_json:
-        click.echo(found.to_json())
-    else:
-        click.echo("\n".join(map(output.folded, str(found).splitlines())))
 
 
 @click.command(cls=Verb)
@@ -220,7 +201,7 @@ def _whole(lake: Lake, dataset: str, beginning: str) -> str:
     if len(beginning) == 64:
         return beginning
     source = lake.config.dataset(dataset).source
-    known = [file.sha256 for file in lake.show(source, "source").raw if file.sha256.startswith(beginning)]
+    known = [file.sha256 for file in lake.show(source, "source", raw=[beginning]).raw]
     if len(known) != 1:
         what = f"{len(known)} raw files whose hashes begin" if known else "no raw file whose hash begins"
         raise NotFoundError(f"source '{source}' has {what} with '{beginning}'; `lakehouse show {source}` lists them")

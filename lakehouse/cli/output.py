@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from lakehouse.records import Curated, Landed, Note, Ran, printable
+from lakehouse.records import Curated, Landed, Note, Ran, Repaired, printable
 
 __all__ = [
     "count",
@@ -27,6 +27,7 @@ __all__ = [
     "note_lines",
     "plain",
     "ran_lines",
+    "repaired_lines",
     "size",
     "table",
     "tell",
@@ -173,9 +174,37 @@ def ran_lines(ran: Ran) -> Iterable[str]:
     for curated in ran.curated:
         yield f"curated  {curated.dataset:<{width}}  {curated_line(curated)} ({curated.seconds:.1f} s)"
     steps: list[Landed | Curated] = [*ran.landed, *ran.curated]
-    yield from map(folded, note_lines(note for step in steps for note in step.notes))
+    yield from map(folded, note_lines([*(note for step in steps for note in step.notes), *ran.notes]))
     verdict = click.style("done", fg="green") if ran.ok else click.style("finished with problems", fg="red")
     yield f"{ran.job}: {verdict} in {ran.seconds:.1f} s (run {ran.run})"
+
+
+def repaired_lines(repaired: Repaired) -> Iterable[str]:
+    """What a repair did, and what it could not."""
+    restored = count(repaired.restored, "execution")
+    if repaired.rebuilt:
+        yield f"rebuilt: the ledger has {restored} again ({printable(repaired.rebuilt)})"
+    elif repaired.restored:
+        yield f"restored: {restored} that the ledger did not know"
+    if repaired.set_aside:
+        yield f"kept: the ledger that was there, as {printable(repaired.set_aside)}"
+    if repaired.approximate:
+        some = ", ".join(f"execution:{number}" for number in repaired.approximate[:_SHOWN_NOTES])
+        more = ", …" if len(repaired.approximate) > _SHOWN_NOTES else ""
+        yield (
+            f"approximate: {count(len(repaired.approximate), 'execution')} left no receipt and came back as far as "
+            f"commits and manifests tell ({some}{more}); versions carry the times of their commits"
+        )
+    if repaired.rebuilt:
+        gone = f"{count(repaired.lost, 'execution')} left too little in the lake, and " if repaired.lost else ""
+        yield f"not restored: {gone}what other programs recorded in the ledger by themselves"
+    for sentence in repaired.settled:
+        yield f"settled: {printable(sentence)}"
+    written = [(repaired.receipts, "receipt"), (repaired.manifests, "manifest")]
+    if any(number for number, _ in written):
+        yield f"wrote: {', '.join(count(number, what) for number, what in written if number)}"
+    if repaired == Repaired():
+        yield "nothing to repair"
 
 
 def _one_line(text: str) -> str:

@@ -254,7 +254,8 @@ def rejected(lake: Lake, dataset: str, limit: int, reason: str | None) -> Reject
             engine="streaming",
         )
     source = lake.config.dataset(dataset).source
-    names = {file.sha256: file.name for file in lake.show(source, "source").raw}
+    shown = first["_raw"].to_list()
+    names = {file.sha256: file.name for file in (lake.show(source, "source", raw=shown).raw if shown else ())}
     examples = tuple(
         Example(
             row["_raw"],

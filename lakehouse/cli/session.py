@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from lakehouse.errors import ConfigError, LakehouseError, nearest
-from lakehouse.records import Report, printable, silent
+from lakehouse.records import Repaired, Report, printable, silent
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
@@ -42,6 +42,16 @@ class Session:
         from lakehouse.lake import Lake  # noqa: PLC0415  # half a second that --help need not pay
 
         return Lake(self.configs, env=self.env, report=report)
+
+    def repair(self, report: Report = silent) -> Repaired:
+        """Make the lake's ledger whole.
+
+        Raises:
+            ConfigError: the configuration says something impossible.
+        """
+        from lakehouse.lake import Lake  # noqa: PLC0415  # as above
+
+        return Lake.repair(self.configs, env=self.env, report=report)
 
     def fail(self, error: LakehouseError) -> int:
         """Say what went wrong on stderr; the exit status."""

@@ -49,20 +49,35 @@ def init(session: Session, folder: str, from_: str | None) -> None:
 
 
 @click.command(cls=Verb)
+@click.option("--repair", is_flag=True, help="First make a lost or damaged ledger again from the lake.")
 @click.pass_context
-def check(context: click.Context) -> None:
-    """Prove that the lake is whole, by reading all of it.
+def check(context: click.Context, repair: bool) -> None:
+    r"""Prove that the lake is whole, by reading all of it.
 
-    Raw files are hashed again, tables held against their logs and the ledger. Changes nothing. Exit status 1
-    when anything is wrong; harmless leftovers of an interrupted run are told, and are no reason.
+    Raw files are hashed again, tables held against their logs and the ledger, the ledger against what its executions
+    left in the lake, and every file is accounted for. Changes nothing. Exit status 1 when anything is wrong;
+    harmless leftovers of an interrupted run are told, and are no reason.
+
+    With --repair, a ledger that is lost, damaged or older than the lake is made whole first, and so are
+    manifests and receipts. A damaged ledger is set aside under another name.
+
+    \b
+    Examples:
+      lakehouse check
+      lakehouse check --repair
     """
     session: Session = context.obj
-    with progress.shown(session) as report, session.lake(report) as lake:
-        problems = lake.check()
+    with progress.shown(session) as report:
+        repaired = session.repair(report) if repair else None
+        with session.lake(report) as lake:
+            problems = lake.check()
     wrong = [problem for problem in problems if not problem.harmless]
     if session.as_json:
-        output.tell({"ok": not wrong, "problems": problems})
+        told = {"repaired": repaired} if repaired else {}
+        output.tell({"ok": not wrong, **told, "problems": problems})
     else:
+        for line in output.repaired_lines(repaired) if repaired else ():
+            click.echo(output.folded(line))
         for problem in problems:
             click.echo(printable(str(problem)))
         click.echo(f"{output.count(len(wrong), 'problem')} found" if wrong else "the lake is whole")

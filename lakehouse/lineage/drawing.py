@@ -1,143 +1,142 @@
-"""A lineage as a value: its nodes and edges, restricted to a direction, as JSON and as a text tree."""
+"""Drawing a lineage: a text tree, a Mermaid flowchart, a Graphviz graph."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from lakehouse.records import Value
+from lakehouse.records import printable
 
-__all__ = ["Edge", "Lineage", "Node"]
+if TYPE_CHECKING:
+    from lakehouse.lineage.graph import Cut, Edge, Lineage, Node, Way
 
-_SHOWN = 10  # siblings of one kind in the text tree
+__all__ = ["dot", "mermaid", "tree"]
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _.,/@()+-")
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One thing in a lineage.
+def tree(lineage: Lineage, shown: int) -> str:
+    """A tree of text for each node that was asked about.
 
-    Attributes:
-        kind: ``Source``, ``RawFile``, ``Land``, ``Curate``, ``Schema``, ``TableVersion``,
-            ``QuarantineVersion``, ``Run`` or ``Job``.
-        id: unique in the lineage: ``aviation/flights@12``, ``execution:17``, ``flights/<sha256>``.
-        label: for people, safe to print.
-        properties: what the ledger says of it.
+    Args:
+        lineage: what to draw.
+        shown: how many siblings of a kind; of more, the number is told.
     """
-
-    kind: str
-    id: str
-    label: str
-    properties: Mapping[str, Value] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """One thing came of another.
-
-    Attributes:
-        source: id of the node upstream.
-        target: id of the node downstream.
-        label: how, safe to print: ``refused: …``, ``versions 3 to 6``.
-    """
-
-    source: str
-    target: str
-    label: str = ""
+    lines: list[str] = []
+    branches = {way: _Branches(lineage, way, shown) for way in _ways()}
+    up, down = branches["up"], branches["down"]
+    for identity in lineage.focus:
+        lines.append(up.named[identity].label)
+        seen = {identity}
+        if up.any(identity) and down.any(identity):
+            lines += ["├─ upstream", *(f"│  {line}" for line in up.below(identity, seen))]
+            lines += ["└─ downstream", *(f"   {line}" for line in down.below(identity, seen))]
+        else:
+            lines += (up if up.any(identity) else down).below(identity, seen)
+    return "\n".join(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class Lineage:
-    """What some things came of and what came of them. ``str()`` draws it as a tree.
-
-    Attributes:
-        focus: ids of the nodes that were asked about.
-        nodes: every node, upstream first.
-        edges: every edge between them.
-    """
-
-    focus: tuple[str, ...]
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
-
-    def upstream(self) -> Lineage:
-        """Only what the focus came of."""
-        return self._restricted(_reached(self.focus, _children(self.edges, up=True)))
-
-    def downstream(self) -> Lineage:
-        """Only what came of the focus."""
-        return self._restricted(_reached(self.focus, _children(self.edges, up=False)))
-
-    def to_json(self) -> str:
-        """Everything, as one JSON object: ``focus``, ``nodes`` and ``edges``."""
-        nodes = [
-            {"kind": n.kind, "id": n.id, "label": n.label, "properties": dict(sorted(n.properties.items()))}
-            for n in self.nodes
-        ]
-        edges = [{"source": e.source, "target": e.target, "label": e.label} for e in self.edges]
-        return json.dumps({"focus": list(self.focus), "nodes": nodes, "edges": edges}, indent=2)
-
-    def __str__(self) -> str:
-        named = {node.id: node for node in self.nodes}
-        up, down = _children(self.edges, up=True), _children(self.edges, up=False)
-        lines: list[str] = []
-        for identity in self.focus:
-            lines.append(named[identity].label)
-            seen = {identity}
-            if up.get(identity) and down.get(identity):
-                lines += ["├─ upstream", *(f"│  {line}" for line in _branch(identity, named, up, seen))]
-                lines += ["└─ downstream", *(f"   {line}" for line in _branch(identity, named, down, seen))]
-            else:
-                lines += _branch(identity, named, up if up.get(identity) else down, seen)
-        return "\n".join(lines)
-
-    def _restricted(self, kept: Collection[str]) -> Lineage:
-        nodes = tuple(node for node in self.nodes if node.id in kept)
-        return Lineage(self.focus, nodes, tuple(e for e in self.edges if e.source in kept and e.target in kept))
+def mermaid(lineage: Lineage) -> str:
+    """A Mermaid flowchart, https://mermaid.js.org/syntax/flowchart.html."""
+    places = {node.id: f"n{number}" for number, node in enumerate(lineage.nodes)}
+    lines = ["flowchart LR", *(f'  {places[node.id]}["{_mermaid(node.label)}"]' for node in lineage.nodes)]
+    for edge in lineage.edges:
+        label = f'|"{_mermaid(edge.label)}"|' if edge.label else ""
+        lines.append(f"  {places[edge.source]} -->{label} {places[edge.target]}")
+    for number, one in enumerate(lineage.cut):
+        ends = (places[one.node], f"c{number}") if one.way == "down" else (f"c{number}", places[one.node])
+        lines += [f'  c{number}["{_mermaid(_left_out(one.kind, one.count))}"]', f"  {ends[0]} -.-> {ends[1]}"]
+    return "\n".join(lines)
 
 
-def _children(edges: Iterable[Edge], *, up: bool) -> dict[str, list[tuple[str, str]]]:
-    """By node, its neighbours in one direction, each with the edge's label."""
-    found: dict[str, list[tuple[str, str]]] = {}
+def dot(lineage: Lineage) -> str:
+    """A graph in Graphviz' language, https://graphviz.org/doc/info/lang.html."""
+    places = {node.id: f"n{number}" for number, node in enumerate(lineage.nodes)}
+    lines = ["digraph lineage {", "  rankdir=LR;", "  node [shape=box];"]
+    for node in lineage.nodes:
+        style = ", style=bold" if node.id in lineage.focus else ""
+        lines.append(f"  {places[node.id]} [label={_quoted(node.label)}{style}];")
+    for edge in lineage.edges:
+        label = f" [label={_quoted(edge.label)}]" if edge.label else ""
+        lines.append(f"  {places[edge.source]} -> {places[edge.target]}{label};")
+    for number, one in enumerate(lineage.cut):
+        ends = (places[one.node], f"c{number}") if one.way == "down" else (f"c{number}", places[one.node])
+        label = _quoted(_left_out(one.kind, one.count))
+        lines += [f"  c{number} [label={label}, shape=plain];", f"  {ends[0]} -> {ends[1]} [style=dashed];"]
+    return "\n".join([*lines, "}"])
+
+
+def _mermaid(text: str) -> str:
+    """Everything that could mean something to Mermaid, in a label or out of it, as a character's number."""
+    return "".join(c if c in _PLAIN or (c.isprintable() and ord(c) > 127) else f"#{ord(c)};" for c in printable(text))
+
+
+def _quoted(text: str) -> str:
+    """A string of Graphviz: it knows escapes, and the entities of HTML."""
+    safe = printable(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+    return f'"{safe}"'
+
+
+def _ways() -> tuple[Way, Way]:
+    return ("up", "down")
+
+
+def _left_out(kind: str, count: int | None) -> str:
+    return " ".join(filter(None, ("…", "" if count is None else f"{count:,}", "more", kind)))
+
+
+class _Branches:
+    """What a lineage has below a node in one direction, as lines."""
+
+    def __init__(self, lineage: Lineage, way: Way, shown: int) -> None:
+        self.named: Mapping[str, Node] = {node.id: node for node in lineage.nodes}
+        self.shown = shown
+        self.children: dict[str, list[tuple[str, str]]] = {}
+        for one, other, label in _directed(lineage.edges, way):
+            self.children.setdefault(one, []).append((other, label))
+        self.cut: dict[str, list[Cut]] = {}
+        for cut in lineage.cut:
+            if cut.way == way:
+                self.cut.setdefault(cut.node, []).append(cut)
+
+    def any(self, identity: str) -> bool:
+        """Whether there is anything below."""
+        return identity in self.children or identity in self.cut
+
+    def below(self, identity: str, seen: set[str]) -> Iterator[str]:
+        """The lines below a node; a node shown before is named only."""
+        stack = [("", self._entries(identity))]
+        while stack:
+            pad, entries = stack[-1]
+            if not entries:
+                stack.pop()
+                continue
+            child, text = entries.pop(0)
+            again = child is not None and child in seen and self.any(child)
+            yield f"{pad}{'├─' if entries else '└─'} {text}{' …' if again else ''}"
+            if child is not None and child not in seen:
+                seen.add(child)
+                stack.append((f"{pad}{'│  ' if entries else '   '}", self._entries(child)))
+
+    def _entries(self, identity: str) -> list[tuple[str | None, str]]:
+        """Child and its text; of many of one kind only the first, and how many more there are."""
+        cuts = {cut.kind: cut for cut in self.cut.get(identity, ())}
+        kinds: dict[str, list[tuple[str, str]]] = {}
+        for child, label in self.children.get(identity, ()):
+            kinds.setdefault(self.named[child].kind, []).append((child, label))
+        found: list[tuple[str | None, str]] = []
+        for kind, members in kinds.items():
+            # The line that would say "and 1 more" may as well show it.
+            few = members if len(members) <= self.shown + 1 else members[: self.shown]
+            found += [(child, f"{self.named[child].label}{f' [{label}]' if label else ''}") for child, label in few]
+            more = len(members) - len(few)
+            if cut := cuts.pop(kind, None):
+                found.append((None, _left_out(kind, None if cut.count is None else cut.count + more)))
+            elif more:
+                found.append((None, f"and {more:,} more {kind}"))
+        return [*found, *((None, _left_out(cut.kind, cut.count)) for cut in cuts.values())]
+
+
+def _directed(edges: Iterable[Edge], way: Way) -> Iterator[tuple[str, str, str]]:
     for edge in edges:
-        one, other = (edge.target, edge.source) if up else (edge.source, edge.target)
-        found.setdefault(one, []).append((other, edge.label))
-    return found
-
-
-def _reached(start: Iterable[str], children: Mapping[str, list[tuple[str, str]]]) -> set[str]:
-    found = set(start)
-    todo = list(found)
-    while todo:
-        new = {child for child, _ in children.get(todo.pop(), ())} - found
-        found |= new
-        todo += new
-    return found
-
-
-def _branch(
-    identity: str, named: Mapping[str, Node], children: Mapping[str, list[tuple[str, str]]], seen: set[str]
-) -> Iterator[str]:
-    """The lines below a node; a node shown before is named only."""
-    entries = list(_entries(children.get(identity, []), named))
-    for at, (child, text) in enumerate(entries):
-        last = at == len(entries) - 1
-        again = child in seen and bool(children.get(child or ""))
-        yield f"{'└─' if last else '├─'} {text}{' …' if again else ''}"
-        if child is not None and child not in seen:
-            seen.add(child)
-            pad = "   " if last else "│  "
-            yield from (pad + line for line in _branch(child, named, children, seen))
-
-
-def _entries(found: Sequence[tuple[str, str]], named: Mapping[str, Node]) -> Iterator[tuple[str | None, str]]:
-    """Child and its text; of many of one kind only the first, and how many more there are."""
-    kinds: dict[str, list[tuple[str, str]]] = {}
-    for child, label in found:
-        kinds.setdefault(named[child].kind, []).append((child, label))
-    for kind, members in kinds.items():
-        shown = members if len(members) <= _SHOWN + 1 else members[:_SHOWN]
-        for child, label in shown:
-            yield child, f"{named[child].label}{f' [{label}]' if label else ''}"
-        if len(members) > len(shown):
-            yield None, f"and {len(members) - len(shown):,} more {kind}"
+        yield (edge.target, edge.source, edge.label) if way == "up" else (edge.source, edge.target, edge.label)

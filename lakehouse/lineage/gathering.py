@@ -1,361 +1,198 @@
-"""Gathering a lineage out of the ledger, in bulk queries."""
+"""Gathering a lineage out of the ledger: level by level from what was asked about, a few queries a level."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from lakehouse import timeline
-from lakehouse.errors import NotFoundError, nearest
-from lakehouse.lineage.drawing import Edge, Lineage, Node
-from lakehouse.records import Artifact, Context, EventType, Execution, ExecutionState, Value, Version, printable
-from lakehouse.site import Site
-from lakehouse.timeline import Timeline
+from lakehouse.lineage import nodes
+from lakehouse.lineage.graph import Cut, Edge, Lineage, Node, Way
+from lakehouse.lineage.spans import Past, Span, overall
+from lakehouse.metadata import End, Ledger, Neighbour
+from lakehouse.records import Artifact, ArtifactState, EventType, Execution, TypeKind, Value, printable
 
-__all__ = ["FORMS", "Graph"]
-
-FORMS = "write aviation/flights, aviation/flights@12, execution:17, or a raw file's sha256 (at least 8 characters)"
-_LISTED = 10  # raw files named where several are meant
-_HASH = 12  # characters of a hash in labels
+__all__ = ["Bounds", "Gathering"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
-    """From which version to which a curation's rows of one raw file count; ``last`` None: still."""
+class Bounds:
+    """How far a lineage goes; None is no bound.
 
-    first: int
-    last: int | None
+    Attributes:
+        hops: edges to follow from what was asked about.
+        types: kinds of nodes to show; paths go on through others.
+        since: executions that began before are not followed.
+        until: nor those that began after.
+        limit: how many neighbours of one kind to follow from one node; the others are counted.
+    """
 
-    def at(self, version: int) -> bool:
-        return self.first <= version and (self.last is None or version <= self.last)
+    hops: int | None = None
+    types: frozenset[str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int | None = None
 
-    def __str__(self) -> str:
-        if self.last is None:
-            return f"since version {self.first}"
-        return f"in version {self.first}" if self.first == self.last else f"in versions {self.first} to {self.last}"
+    def over(self, hops: int) -> bool:
+        """Whether so many hops are all that may be taken."""
+        return self.hops is not None and hops >= self.hops
 
+    def within(self, execution: Execution) -> bool:
+        """Whether it began in time."""
+        began = execution.created_at
+        early = began is not None and self.since is not None and began < self.since
+        late = began is not None and self.until is not None and began > self.until
+        return not (early or late)
 
-def _shown(past: Timeline) -> dict[int, dict[str, _Shown]]:
-    """By execution and raw file (sha256), the versions that show its rows."""
-    curated = [e for e in past.executions if e.state is ExecutionState.COMPLETE]
-    made = {e.id: e.properties.get("version") for e in curated}
-    reads = {e.id: timeline.counts(e) for e in curated}
-    numbers = [v.version for v in past.versions]
-    gone: dict[tuple[int, str], int] = {}
-    for execution in curated:
-        version = made[execution.id]
-        if not isinstance(version, int):
-            continue
-        before = max((n for n in numbers if n < version), default=version)
-        for old, raws in timeline.superseded(execution).items():
-            for sha in reads.get(old, ()) if raws is None else raws:
-                gone[old, sha] = min(before, gone.get((old, sha), before))
-    return {
-        identity: {sha: _Shown(version, gone.get((identity, sha))) for sha in reads[identity]}
-        for identity, version in made.items()
-        if isinstance(version, int)
-    }
+    def wants(self, kinds: Collection[str]) -> bool:
+        """Whether any of these kinds is to be shown."""
+        return self.types is None or not self.types.isdisjoint(kinds)
 
 
-class Graph:
-    """A lineage being gathered."""
+class Gathering:
+    """What a lineage has so far: nodes and edges, each added once, and what was left out of it."""
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self.ledger = site.ledger
+    def __init__(self, ledger: Ledger, bounds: Bounds) -> None:
+        self.ledger = ledger
+        self.bounds = bounds
         self.nodes: dict[str, Node] = {}
         self.edges: dict[tuple[str, str], Edge] = {}
-        self.raws: dict[int, Artifact] = {}
+        self.cut: dict[tuple[str, Way, str], Cut] = {}
+        self.of_artifact: dict[int, str] = {}
+        self._counts: dict[int, dict[str, tuple[int, int]]] = {}
+        self._pasts: dict[str, Past] = {}
 
-    def of_version(self, name: str, version: str) -> Lineage:
-        """A dataset's version, the newest when none is given."""
-        known = {*self.site.config.datasets, *(c.name for c in self.ledger.get_contexts(type="Dataset"))}
-        if name not in known:
-            raise NotFoundError(f"no dataset '{printable(name)}'.{nearest(name, known)}")
-        if version and not version.isdecimal():
-            raise NotFoundError(f"'{printable(version)}' is no version of '{name}'; {FORMS}")
-        past = timeline.read(self.ledger, name)
-        state = past.at(int(version) if version else None)
-        focus = self._version(state)
-        shown = _shown(past)
-        makers = [e for e in past.executions if e.id == state.execution or _counts_at(shown.get(e.id), state.version)]
-        for execution in makers:
-            self._join(_execution_id(execution.id), focus)
-        self._before_curations(makers, {e.id: shown[e.id] for e in makers if e.id in shown}, state.version)
-        return self._done(focus)
-
-    def of_execution(self, identity: int) -> Lineage:
-        """One execution, with what it read and made."""
-        found = self.ledger.get_executions(ids=[identity])
-        if not found:
-            newest = self.ledger.get_executions(newest_first=True, limit=1)
-            hint = f"the newest is execution:{newest[0].id}" if newest else "nothing ran in this lake yet"
-            raise NotFoundError(f"there is no execution {identity}; {hint}")
-        execution = found[0]
-        if execution.type == "Land":
-            self._lands(found)
-            events = self.ledger.get_events(execution_ids=[identity], types=[EventType.OUTPUT])
-            self._add_raws(self.ledger.get_artifacts(ids=[event.artifact_id for event in events]))
-            for event in events:
-                self._join(_execution_id(identity), _raw_id(self.raws[event.artifact_id]))
-            self._after_raws()
-        else:
-            self._before_curations(found, {}, None)
-            self._after_curations(found, None)
-        return self._done(_execution_id(identity))
-
-    def of_raw(self, prefix: str) -> Lineage:
-        """One content; the same bytes under several sources are shown together."""
-        every = self.ledger.get_artifacts(type="RawFile")
-        found = [a for a in every if str(a.properties["sha256"]).startswith(prefix)]
-        contents = {str(a.properties["sha256"]): a for a in found}
-        if not found:
-            raise NotFoundError(f"no raw file's sha256 starts with '{prefix}'; {len(every):,} raw files are known")
-        if len(contents) > 1:
-            some = ", ".join(
-                f"{sha} ({printable(str(a.properties['name']))})" for sha, a in list(contents.items())[:_LISTED]
-            )
-            raise NotFoundError(f"'{prefix}' begins {len(contents)} raw files: {some}. Write more of the one you mean")
-        self._add_raws(found)
-        self._before_raws()
-        self._after_raws()
-        return self._done(*(_raw_id(artifact) for artifact in found))
-
-    def _done(self, *focus: str) -> Lineage:
-        order = ("Source", "Job", "Run", "Land", "RawFile", "Schema", "Curate", "QuarantineVersion", "TableVersion")
-        nodes = sorted(self.nodes.values(), key=lambda node: (order.index(node.kind), *_place(node)))
-        place = {node.id: at for at, node in enumerate(nodes)}
+    def lineage(self, focus: Iterable[str]) -> Lineage:
+        """What was gathered, in order."""
+        ordered = sorted(self.nodes.values(), key=nodes.order)
+        place = {node.id: at for at, node in enumerate(ordered)}
         edges = sorted(self.edges.values(), key=lambda edge: (place[edge.source], place[edge.target]))
-        return Lineage(focus, tuple(nodes), tuple(edges))
+        cut = sorted(self.cut.values(), key=lambda one: (place[one.node], one.way, one.kind))
+        whole = Lineage(tuple(focus), tuple(ordered), tuple(edges), tuple(cut))
+        return whole if self.bounds.types is None else whole.only(self.bounds.types)
 
-    def _add(self, kind: str, identity: str, label: str, properties: Mapping[str, Value] | None = None) -> str:
-        if identity not in self.nodes:
-            self.nodes[identity] = Node(kind, identity, _line(label), properties or {})
-        return identity
+    def past(self, dataset: str) -> Past:
+        """A dataset's past; read once."""
+        if dataset not in self._pasts:
+            self._pasts[dataset] = Past(self.ledger, dataset, self._counts)
+        return self._pasts[dataset]
 
-    def _join(self, source: str, target: str, label: str = "") -> None:
-        self.edges.setdefault((source, target), Edge(source, target, _line(label)))
+    def counts(self, execution: Execution) -> dict[str, tuple[int, int]]:
+        """Rows read and rejected of each raw file (sha256) of a curation; read once."""
+        if execution.id not in self._counts:
+            self._counts[execution.id] = timeline.counts(execution)
+        return self._counts[execution.id]
 
-    def _before_curations(
-        self, executions: Sequence[Execution], shown: Mapping[int, Mapping[str, _Shown]], version: int | None
-    ) -> None:
-        """What curations read: raw files (at a version: those whose rows it shows), schema, run; and before."""
-        events = self.ledger.get_events(
-            execution_ids=[e.id for e in executions], types=[EventType.INPUT, EventType.DECLARED_INPUT]
-        )
-        artifacts = {a.id: a for a in self.ledger.get_artifacts(ids={event.artifact_id for event in events})}
-        by_id = {execution.id: execution for execution in executions}
+    def add(self, node: Node) -> str:
+        """Add a node; its id."""
+        return self.nodes.setdefault(node.id, node).id
+
+    def add_executions(self, executions: Iterable[Execution]) -> None:
+        """Add executions as nodes."""
         for execution in executions:
-            self._curation(execution)
-        self._contexts(executions)
-        reads = {e.id: timeline.counts(e) for e in executions}
-        whys = {e.id: _refusals(e) for e in executions}
-        used = []
-        for event in events:
-            artifact, one = artifacts[event.artifact_id], event.execution_id
-            if artifact.type == "Schema":
-                self._join(self._schema(artifact), _execution_id(one))
-                continue
-            sha = str(artifact.properties.get("sha256", ""))
-            if version is not None and not (sha in shown.get(one, {}) and shown[one][sha].at(version)):
-                continue
-            used.append((artifact, one, sha, event.type))
-        self._add_raws(artifact for artifact, *_ in used)
-        for artifact, one, sha, kind in used:
-            self._join(_raw_id(artifact), _execution_id(one), _reading(kind, sha, reads[one], whys[one], by_id[one]))
-        self._before_raws()
+            self.add(nodes.execution_node(execution))
 
-    def _before_raws(self) -> None:
-        """The landings that stored or saw the raw files so far, their sources and runs."""
-        events = self.ledger.get_events(artifact_ids=list(self.raws), types=[EventType.OUTPUT])
-        self._lands(self.ledger.get_executions(ids={event.execution_id for event in events}, type="Land"))
-        for event in events:
-            self._join(_execution_id(event.execution_id), _raw_id(self.raws[event.artifact_id]))
-
-    def _after_raws(self) -> None:
-        """The curations that read or refused the raw files so far, and what came of that."""
-        events = self.ledger.get_events(artifact_ids=list(self.raws), types=[EventType.INPUT, EventType.DECLARED_INPUT])
-        executions = self.ledger.get_executions(ids={event.execution_id for event in events})
-        by_id = {execution.id: execution for execution in executions}
-        for execution in executions:
-            self._curation(execution)
-        reads = {e.id: timeline.counts(e) for e in executions}
-        whys = {e.id: _refusals(e) for e in executions}
-        taken: set[tuple[int, str]] = set()
-        for event in events:
-            artifact, one = self.raws[event.artifact_id], event.execution_id
-            sha = str(artifact.properties["sha256"])
-            taken.add((one, sha))
-            label = _reading(event.type, sha, reads[one], whys[one], by_id[one])
-            self._join(_raw_id(artifact), _execution_id(one), label)
-        self._after_curations(executions, taken)
-
-    def _after_curations(self, executions: Sequence[Execution], taken: Collection[tuple[int, str]] | None) -> None:
-        """The versions that curations made and where their rows (of the files ``taken``, or all) are shown."""
-        ids = [execution.id for execution in executions]
-        events = self.ledger.get_events(execution_ids=ids, types=[EventType.OUTPUT])
-        made = {a.id: a for a in self.ledger.get_artifacts(ids={event.artifact_id for event in events})}
-        pasts = {
-            name: timeline.read(self.ledger, name)
-            for name in dict.fromkeys(str(a.properties.get("dataset", "")) for a in made.values())
-            if name
-        }
-        shown = {name: _shown(past) for name, past in pasts.items()}
-        reads = {e.id: timeline.counts(e) for e in executions}
-        for event in events:
-            artifact, one = made[event.artifact_id], event.execution_id
-            name = str(artifact.properties.get("dataset", ""))
-            counted = {sha: n for sha, n in reads[one].items() if taken is None or (one, sha) in taken}
-            if artifact.type == "QuarantineVersion":
-                rejected = sum(bad for _, bad in counted.values())
-                if rejected:
-                    self._join(_execution_id(one), self._quarantine(artifact), f"{_rows(rejected)} rejected")
-            elif artifact.type == "TableVersion":
-                state = next(v for v in pasts[name].versions if v.version == artifact.properties["version"])
-                spans = [s for sha, s in shown[name].get(one, {}).items() if sha in counted]
-                if spans or taken is None:
-                    rows = sum(read - bad for read, bad in counted.values())
-                    self._join(
-                        _execution_id(one), self._version(state), f"{_rows(rows)}, shown {_overall(spans, state)}"
-                    )
-
-    def _lands(self, executions: Sequence[Execution]) -> None:
-        for execution in executions:
-            files, new = execution.properties.get("files", 0), execution.properties.get("new", 0)
-            self._execution(execution, f"{_counted(files, 'file')} seen, {new} new")
-        self._contexts(executions)
-
-    def _curation(self, execution: Execution) -> None:
-        p = execution.properties
-        fingerprint = str(p.get("fingerprint", ""))[:_HASH]
-        if execution.state is ExecutionState.COMPLETE:
-            what = f"read {_rows(p.get('read', 0))}, rejected {p.get('rejected', 0)}"
-        else:
-            what = str(p.get("error", "")).partition(". ")[0][:200]
-        self._execution(execution, f"{what}, configuration {fingerprint}")
-
-    def _execution(self, execution: Execution, what: str) -> None:
-        state = "" if execution.state is ExecutionState.COMPLETE else f" ({execution.state.name.lower()})"
-        when = f", {execution.created_at:%Y-%m-%d %H:%M:%S} UTC" if execution.created_at else ""
-        code = str(execution.properties.get("code_version", ""))
-        label = f"{execution.type} execution:{execution.id}{state}: {what}, code {code[:_HASH] or 'unknown'}{when}"
-        properties: dict[str, Value] = {k: v for k, v in execution.properties.items() if k != "plan"}
-        properties["state"] = execution.state.name
-        if execution.created_at:
-            properties["created_at"] = execution.created_at.isoformat()
-        self._add(execution.type, _execution_id(execution.id), label, properties)
-
-    def _contexts(self, executions: Iterable[Execution]) -> None:
-        """The source, run and job that executions belong to."""
-        for execution, contexts in self.ledger.get_contexts_of([e.id for e in executions]).items():
-            found: dict[str, Context] = {c.type: c for c in contexts}
-            for kind in ("Source", "Run"):
-                if kind in found:
-                    identity = self._add(kind, f"{kind.lower()}:{found[kind].name}", f"{kind} {found[kind].name}")
-                    self._join(identity, _execution_id(execution))
-            if "Run" in found and "Job" in found:
-                job = self._add("Job", f"job:{found['Job'].name}", f"Job {found['Job'].name}")
-                self._join(job, f"run:{found['Run'].name}")
-
-    def _add_raws(self, artifacts: Iterable[Artifact]) -> None:
-        new = {a.id: a for a in artifacts if a.type == "RawFile" and a.id not in self.raws}
-        self.raws |= new
+    def add_artifacts(self, artifacts: Iterable[Artifact]) -> None:
+        """Add artifacts as nodes; raw files with the origins they were seen at."""
+        new = [artifact for artifact in artifacts if artifact.id not in self.of_artifact]
+        hashes = {str(a.properties["sha256"]) for a in new if a.type == "RawFile"}
         origins: dict[tuple[str, str], dict[str, None]] = {}
-        hashes = {str(a.properties["sha256"]) for a in new.values()}
-        for sighting in self.ledger.all_sightings(None, hashes) if new else ():
-            origins.setdefault((sighting.source, sighting.sha256), {})[sighting.origin] = None
-        for artifact in new.values():
+        for seen in self.ledger.all_sightings(None, hashes) if hashes else ():
+            origins.setdefault((seen.source, seen.sha256), {})[seen.origin] = None
+        for artifact in new:
             p = artifact.properties
-            sha, seen = str(p["sha256"]), list(origins.get((str(p["source"]), str(p["sha256"])), ()))
-            label = f"RawFile {p['name']} ({sha[:_HASH]}, {p['size']:,} bytes)"
-            if seen:
-                label += f" from {seen[0]}" + (f" and {len(seen) - 1} more" if len(seen) > 1 else "")
-            self._add("RawFile", _raw_id(artifact), label, {**p, "uri": artifact.uri, "origins": seen})
+            if artifact.type == "RawFile":
+                node = nodes.raw_node(artifact, list(origins.get((str(p["source"]), str(p["sha256"])), ())))
+            else:
+                node = nodes.artifact_node(artifact)
+            self.of_artifact[artifact.id] = self.add(node)
 
-    def _schema(self, artifact: Artifact) -> str:
-        return self._add("Schema", f"schema:{artifact.id}", f"Schema {artifact.name}", artifact.properties)
+    def join(self, source: str, target: str, label: str = "", told: Mapping[str, Value] | None = None) -> None:
+        """Add an edge between two nodes."""
+        self.edges.setdefault((source, target), Edge(source, target, printable(label), told or {}))
 
-    def _quarantine(self, artifact: Artifact) -> str:
-        p = artifact.properties
-        label = f"QuarantineVersion {artifact.name}: {_rows(p.get('rows', 0))}"
-        return self._add("QuarantineVersion", f"quarantine:{artifact.name}", label, {**p, "uri": artifact.uri})
+    def leave_out(self, node: str, way: Way, kind: str, count: int | None) -> None:
+        """Note that neighbours of a kind are not followed from a node."""
+        self.cut[node, way, kind] = Cut(node, way, kind, count)
 
-    def _version(self, state: Version) -> str:
-        name = f"{state.dataset}@{state.version}"
-        label = (
-            f"TableVersion {name}: {_rows(state.total)} visible, {state.rows:,} of them new, "
-            f"{state.committed_at:%Y-%m-%d %H:%M:%S} UTC"
-        )
-        properties: dict[str, Value] = {
-            "dataset": state.dataset,
-            "version": state.version,
-            "committed_at": state.committed_at.isoformat(),
-            "rows": state.rows,
-            "total": state.total,
-            "rejected": state.rejected,
-            "files": state.files,
-            "uri": state.uri,
-            "table_version": state.table_version,
-        }
-        return self._add("TableVersion", name, label, properties)
+    def few(self, node: str, way: Way, kind: str, every: Sequence[int]) -> Sequence[int]:
+        """As many as the limit allows; the others are noted as left out."""
+        limit = self.bounds.limit
+        if limit is None or len(every) <= limit:
+            return every
+        self.leave_out(node, way, kind, len(every) - limit)
+        return every[:limit]
 
+    def neighbours(self, way: Way, end: End, given: Mapping[int, str], types: Collection[EventType]) -> list[Neighbour]:
+        """What events of these records (id to node) lead to, within the bounds; what is not is noted as left out."""
+        b = self.bounds
+        found = self.ledger.neighbours(end, given, types, limit=b.limit, since=b.since, until=b.until)
+        if b.limit is None and b.since is None and b.until is None:
+            return found
+        here: dict[tuple[int, str], set[int]] = {}
+        for one in found:
+            if not one.kept:
+                here.setdefault((one.given, one.kind), set()).add(one.id)
+        for record, kinds in self.ledger.count_neighbours(end, given, types).items():
+            for kind, count in kinds.items():
+                if missing := count - len(here.get((record, kind), ())):
+                    self.leave_out(given[record], way, kind, missing)
+        return found
 
-def _execution_id(number: int) -> str:
-    return f"execution:{number}"
+    def artifacts(self, found: Iterable[Neighbour]) -> dict[int, Artifact]:
+        """The neighbours, of executions, as nodes and records by id; of deleted ones what is left."""
+        ids = {one.id for one in found}
+        by_id = {artifact.id: artifact for artifact in self.ledger.get_artifacts(ids=ids)}
+        self.add_artifacts(by_id.values())
+        return by_id | {gone.id: gone for gone in self.deleted_artifacts(ids - by_id.keys())}
 
+    def executions(self, found: Iterable[Neighbour]) -> dict[int, Execution]:
+        """The neighbours, of artifacts, as nodes and records by id; of deleted ones what is left."""
+        ids = {one.id for one in found}
+        by_id = {execution.id: execution for execution in self.ledger.get_executions(ids=ids)}
+        self.add_executions(by_id.values())
+        return by_id | {gone.id: gone for gone in self.deleted_executions(ids - by_id.keys())}
 
-def _raw_id(artifact: Artifact) -> str:
-    return f"raw:{artifact.properties['source']}/{artifact.properties['sha256']}"
+    def deleted_artifacts(self, ids: Collection[int]) -> list[Artifact]:
+        """What is left of deleted artifacts, as nodes and records."""
+        found = self.ledger.tombstones(kind=TypeKind.ARTIFACT, ids=ids) if ids else []
+        self.of_artifact |= {gone.id: self.add(nodes.tombstone_node(gone)) for gone in found}
+        return [Artifact(gone.type, gone.name, state=ArtifactState.DELETED, id=gone.id) for gone in found]
 
-
-def _line(text: str) -> str:
-    return printable(text)
-
-
-def _counted(count: object, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}" if isinstance(count, int) else f"{count} {what}s"
-
-
-def _rows(count: object) -> str:
-    return _counted(count, "row")
-
-
-def _place(node: Node) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
-    """Where a node stands among its kind: raw files by their name, all others by their id."""
-    name = str(node.properties["name"]) if node.kind == "RawFile" else ""
-    return _natural(name), _natural(node.id)
-
-
-def _natural(text: str) -> list[tuple[int, str]]:
-    """A key that puts execution:9 before execution:10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d{1,12})", text)]
-
-
-def _counts_at(shown: Mapping[str, _Shown] | None, version: int) -> bool:
-    return shown is not None and any(span.at(version) for span in shown.values())
+    def deleted_executions(self, ids: Collection[int]) -> list[Execution]:
+        """What is left of deleted executions, as nodes and records."""
+        found = self.ledger.tombstones(kind=TypeKind.EXECUTION, ids=ids) if ids else []
+        for gone in found:
+            self.add(nodes.tombstone_node(gone))
+        return [Execution(gone.type, gone.name, id=gone.id) for gone in found]
 
 
-def _overall(spans: Sequence[_Shown], state: Version) -> str:
-    """The versions in which anything of several spans is shown."""
-    if not spans:
-        return f"in version {state.version}"
-    lasts = [span.last for span in spans if span.last is not None]
-    return str(_Shown(min(s.first for s in spans), max(lasts) if len(lasts) == len(spans) else None))
+def reading(
+    execution: Execution, event: EventType, read: tuple[int, int] | None, why: str
+) -> tuple[str, dict[str, Value]]:
+    """How a curation met a raw file: a label, and its numbers."""
+    if event is EventType.DECLARED_INPUT:
+        return f"refused: {why or execution.properties.get('error', 'no reason was recorded')}", {"refused": True}
+    rows, rejected = read or (0, 0)
+    label = f"{nodes.rows(rows)} read" + (f", {rejected:,} rejected" if rejected else "")
+    return label, {"read": rows, "rejected": rejected}
 
 
-def _refusals(execution: Execution) -> dict[str, str]:
+def refusals(execution: Execution) -> dict[str, str]:
+    """Why a curation refused raw files (sha256)."""
     text = str(execution.properties.get("refused", ""))
     found: dict[str, str] = json.loads(text) if text else {}
     return found
 
 
-def _reading(
-    kind: EventType, sha: str, reads: Mapping[str, tuple[int, int]], why: Mapping[str, str], execution: Execution
-) -> str:
-    """How a curation met a raw file."""
-    if kind is EventType.DECLARED_INPUT:
-        return f"refused: {why.get(sha) or execution.properties.get('error', 'no reason was recorded')}"
-    read, rejected = reads.get(sha, (0, 0))
-    return f"{_rows(read)} read" + (f", {rejected:,} rejected" if rejected else "")
+def showing(rows: int, spans: Iterable[Span], version: int) -> tuple[str, dict[str, Value]]:
+    """How the version that a curation made shows rows: a label, and its numbers."""
+    span = overall(spans, version)
+    told: dict[str, Value] = {"rows": rows, "first": span.first}
+    if span.last is not None:
+        told["last"] = span.last
+    if span.until is not None:
+        told["until"] = span.until.isoformat()
+    return f"{nodes.rows(rows)}, shown {span}", told
