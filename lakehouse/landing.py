@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,23 +25,20 @@ from lakehouse.records import (
     Note,
     Progress,
     Sighting,
+    Value,
     printable,
+    raw_id,
 )
-from lakehouse.site import Site
+from lakehouse.site import INTERRUPTED, Site
 from lakehouse.sources import Download, Offer
 from lakehouse.sources.files import origin_of, storable
 from lakehouse.storage import Staged
 
-__all__ = ["land", "land_file", "raw_id"]
+__all__ = ["land", "land_file", "manifest", "settle"]
 
 _BATCH_FILES = 1000  # published, synced and recorded together
 _BATCH_BYTES = 256 << 20
 _PAUSE = 0.1  # seconds before the second try; from there on stamina waits longer and longer
-
-
-def raw_id(source: str, sha256: str) -> str:
-    """A raw file's external id in the ledger: landing the same bytes twice is one artifact."""
-    return f"{source}/{sha256}"
 
 
 def land(site: Site, name: str) -> Landed:
@@ -78,6 +75,43 @@ def land_file(site: Site, name: str, path: Path) -> Landed:
         with landing.recorded():
             landing.take(_Given(path, origin_of(str(path.absolute()), site.config.project)))
         return landing.result()
+
+
+def settle(site: Site, source: str) -> list[str]:
+    """Close what a killed landing left open; only call while holding the source's lock.
+
+    Its published files are recorded when they are seen again.
+
+    Returns:
+        One sentence an execution, for people.
+    """
+    about = Context("Source", source)
+    told = []
+    for execution in site.interrupted("Land", about):
+        site.fail(execution.id, "Land", about, INTERRUPTED)
+        told.append(f"execution {execution.id} was interrupted and was cleaned up")
+    site.keep_newest("Land", about)
+    site.storage.discard_incoming(source)
+    return told
+
+
+def manifest(raw: Mapping[str, Value], origin: str, execution: int) -> dict[str, Value]:
+    """What stands beside a raw file.
+
+    Args:
+        raw: the properties of the raw file's artifact.
+        origin: where it was first seen.
+        execution: the landing that stored it.
+    """
+    return {
+        "source": raw["source"],
+        "origin": origin,
+        "name": raw["name"],
+        "size": raw["size"],
+        "sha256": raw["sha256"],
+        "landed_at": raw["landed_at"],
+        "execution": execution,
+    }
 
 
 class _Given(Offer):
@@ -119,17 +153,9 @@ class _Landing:
         self.notes: list[Note] = []
         self.arrived: list[_Arrival] = []
         self.waiting = 0  # bytes of what arrived
-        self._settle()
+        for told in settle(site, name):
+            self._note("recovered", name, told)
         self.seen = site.ledger.sightings(name)
-
-    def _settle(self) -> None:
-        """Close what a killed landing left open. Its published files are recorded when they are seen again."""
-        for execution in self.site.ledger.get_executions(
-            type="Land", state=ExecutionState.RUNNING, context=("Source", self.name)
-        ):
-            self.site.fail(execution.id, "Land", self.about, "interrupted")
-            self._note("recovered", f"execution {execution.id}", "an interrupted landing was cleaned up")
-        self.site.storage.discard_incoming(self.name)
 
     def _note(self, kind: str, where: str, message: str) -> None:
         self.notes.append(Note(kind, printable(where), self.site.config.redact(message)))
@@ -192,18 +218,17 @@ class _Landing:
             return
         now = self.site.clock()
         names = self._tell()
-        manifests = [
-            {
+        properties: dict[str, dict[str, Value]] = {
+            arrival.staged.sha256: {
                 "source": self.name,
-                "origin": arrival.origin,
+                "sha256": arrival.staged.sha256,
                 "name": names[arrival.staged.sha256],
                 "size": arrival.staged.size,
-                "sha256": arrival.staged.sha256,
                 "landed_at": now.isoformat(),
-                "execution": self.execution,
             }
             for arrival in self.arrived
-        ]
+        }
+        manifests = [manifest(properties[a.staged.sha256], a.origin, self.execution) for a in self.arrived]
         uris = self.site.storage.publish(
             self.name, [(a.staged, m) for a, m in zip(self.arrived, manifests, strict=True)]
         )
@@ -213,13 +238,7 @@ class _Landing:
                 name=raw_id(self.name, a.staged.sha256),
                 external_id=raw_id(self.name, a.staged.sha256),
                 uri=uri,
-                properties={
-                    "source": self.name,
-                    "sha256": a.staged.sha256,
-                    "name": PurePosixPath(uri).name,
-                    "size": a.staged.size,
-                    "landed_at": now.isoformat(),
-                },
+                properties={**properties[a.staged.sha256], "name": PurePosixPath(uri).name},
             )
             for a, uri in zip(self.arrived, uris, strict=True)
         }

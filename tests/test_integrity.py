@@ -328,7 +328,7 @@ def test_a_table_the_ledger_does_not_know_is_found(project):
     write_deltalake(project / "data/curated/a/mine", pl.DataFrame({"x": [1]}).to_arrow())
     problem = found(project, "a table that the ledger does not know")
     assert problem.where == "curated/a/mine"
-    assert problem.what_to_do.startswith("the ledger may be older than the table: bring the ledger back from a backup")
+    assert problem.what_to_do.startswith("run `lakehouse check --repair`, if the ledger is older than the table")
 
 
 def test_a_part_that_no_version_holds_is_told_as_harmless(project):
@@ -401,8 +401,9 @@ def test_progress_is_reported_to_the_end(project):
     told: list[Progress] = []
     with Lake(project / "configs", report=told.append) as lake:
         lake.check()
-    assert {(p.step, p.subject) for p in told} == {("check", "raw files"), ("check", "tables")}
-    assert all(any(p.finished and p.done == p.total for p in told if p.subject == s) for s in ("raw files", "tables"))
+    assert {(p.step, p.subject) for p in told} == {("check", step) for step in ("receipts", "raw files", "tables")}
+    steps = ("receipts", "raw files", "tables")
+    assert all(any(p.finished and p.done == p.total for p in told if p.subject == step) for step in steps)
 
 
 def test_damage_is_told_and_the_rest_is_still_checked(project):
@@ -411,6 +412,44 @@ def test_damage_is_told_and_the_rest_is_still_checked(project):
     flip(next((project / "data/quarantine/a/d").glob("*.parquet")), 12)
     wheres = {p.where.partition("/")[0] for p in check(project)}
     assert wheres == {"raw", "curated", "quarantine"}
+
+
+@pytest.mark.parametrize(
+    "name", ["curated/mine.csv", "curated/a/d/notes.txt", "quarantine/a/d/_delta_log/mine", "receipts/000/mine.json"]
+)
+def test_a_file_that_the_lake_did_not_put_there_is_found(project, name):
+    (project / "data" / name).write_text("mine")
+    assert found(project, "take it out").where == name
+
+
+@pytest.mark.parametrize("name", ["raw/mine.csv", "raw/s/mine.csv", "raw/s/ab/mine.csv"])
+def test_a_file_beside_the_raw_files_folders_is_found(project, name):
+    (project / "data" / name).parent.mkdir(exist_ok=True)
+    (project / "data" / name).write_text("mine")
+    assert found(project, "was not put there by a landing").where == name
+
+
+def test_what_a_killed_commit_left_in_a_tables_log_is_no_problem(project):
+    (table(project) / "_delta_log/_commit_1234.json.tmp").write_text("")
+    assert check(project) == ()
+
+
+@pytest.mark.parametrize("kind", ["TableVersion", "QuarantineVersion"])
+def test_a_version_that_the_ledger_does_not_know_is_found(project, kind):
+    with sqlite3.connect(project / "data/metadata.db") as database:
+        database.execute(
+            "DELETE FROM Attribution WHERE artifact_id = (SELECT max(id) FROM Artifact WHERE type_id ="
+            " (SELECT id FROM Type WHERE name = ?))",
+            [kind],
+        )
+    database.close()
+    zone = "curated" if kind == "TableVersion" else "quarantine"
+    assert found(project, "version 1, of execution:4, is one that the ledger does not know").where == f"{zone}/a/d"
+
+
+def test_a_version_that_its_table_lacks_is_found(project):
+    (project / "data/quarantine/a/d/_delta_log/00000000000000000001.json").unlink()
+    assert found(project, "has no version 1, which execution:4 made").where == "quarantine/a/d"
 
 
 def test_a_refused_file_is_no_problem(project):

@@ -155,6 +155,22 @@ class Storage:
             sync_folders([zone, *shards.values()], self.root)
         return uris
 
+    def write(self, uri: str, data: bytes) -> None:
+        """Write a small file, whole or not at all, and wait until it is on the disk; takes an older one's place.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        path = self.path(uri)
+        beside = path.with_name(f".{path.name}.part")
+        with refused(f"writing '{uri}'"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside.unlink(missing_ok=True)
+            _write_new(beside, data)
+            sync_file(beside)
+            beside.replace(path)
+            sync_file(path.parent)
+
     def discard_incoming(self, source: str) -> int:
         """Remove what a killed landing left half-written; only call while holding the source's lock."""
         folder = self.path(f"{_INCOMING}/{source}")
@@ -181,13 +197,14 @@ class Storage:
         return digest.hexdigest()
 
     def in_use(self) -> bool:
-        """Whether anything was ever landed or curated here.
+        """Whether anything was ever landed, curated or recorded here.
 
         Raises:
             StorageError: the lake's folder cannot be read.
         """
         with refused(f"looking into {self.root}"):
-            return any(next(zone.iterdir(), None) for zone in map(self.path, ("raw", "curated")) if zone.is_dir())
+            zones = map(self.path, ("raw", "curated", "receipts"))
+            return any(next(zone.iterdir(), None) for zone in zones if zone.is_dir())
 
     @contextlib.contextmanager
     def work(self, name: str) -> Iterator[Path]:
@@ -201,15 +218,21 @@ class Storage:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def lock(self, kind: str, name: str, *, wait: float = _WAIT) -> contextlib.AbstractContextManager[None]:
-        """One process at a time on a job, source or dataset.
+    def locks(self) -> list[tuple[str, str]]:
+        """The kind and name of every lock that is held, or was and has been kept."""
+        return [(file.parent.name, urllib.parse.unquote(file.name)) for file in sorted(self.path(".locks").glob("*/*"))]
+
+    def lock(
+        self, kind: str, name: str, *, wait: float = _WAIT, keep: bool = True
+    ) -> contextlib.AbstractContextManager[None]:
+        """One process at a time on a job, source or dataset. Without ``keep`` the lock is used once and removed.
 
         Raises:
             CommitError: after ``wait`` seconds, naming the holder.
             StorageError: the disk refused.
         """
         file = self.path(f".locks/{kind}/{urllib.parse.quote(name, safe='')}")
-        return hold(file, f"{kind} '{name}'", self._clock, wait)
+        return hold(file, f"{kind} '{name}'", self._clock, wait, keep=keep)
 
 
 def _make_folder(folder: Path) -> None:

@@ -20,14 +20,15 @@ _POLL = 0.05
 
 
 @contextlib.contextmanager
-def hold(file: Path, what: str, clock: Clock, wait: float) -> Iterator[None]:
+def hold(file: Path, what: str, clock: Clock, wait: float, *, keep: bool = True) -> Iterator[None]:
     """Hold an exclusive lock, released by the system when the process ends.
 
     Args:
-        file: the lock; made where it is missing, never removed.
+        file: the lock; made where it is missing.
         what: what the lock is on, for the message.
         clock: for the note that tells others since when.
         wait: seconds to wait for another holder; 0 refuses at once.
+        keep: leave the file there at the end; else nobody may ever wait for this lock again.
 
     Raises:
         CommitError: somebody else holds it; says who and since when.
@@ -46,7 +47,11 @@ def hold(file: Path, what: str, clock: Clock, wait: float) -> Iterator[None]:
             os.pwrite(descriptor, json.dumps(note).encode(), 0)
         except OSError as error:
             raise StorageError(f"locking {what}: {error.strerror or error}") from error
-        yield
+        try:
+            yield
+        finally:
+            if not keep:
+                file.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
 

@@ -23,17 +23,21 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 
 from lakehouse.errors import CommitError, SchemaError, StorageError
 from lakehouse.storage import sync_file, sync_folders
-from lakehouse.tables.auditing import Fault, count, faults, is_table, strays
+from lakehouse.tables.auditing import Fault, Made, commits, count, faults, foreign, highest_execution, is_table, strays
 from lakehouse.tables.parts import Part, seal
 
 __all__ = [
     "Commit",
     "Fault",
     "Layout",
+    "Made",
     "Part",
     "append",
+    "commits",
     "count",
     "faults",
+    "foreign",
+    "highest_execution",
     "is_table",
     "layout",
     "misfits",
@@ -41,6 +45,7 @@ __all__ = [
     "scan",
     "schema_of",
     "seal",
+    "sequence",
     "strays",
     "version",
 ]
@@ -184,6 +189,13 @@ def _refuse_torn(entry: Path) -> None:
         ) from None
 
 
+def sequence(table: Path) -> int:
+    """The number of the newest commit that the lake made; 0 where there is none."""
+    with _translated(table):
+        opened = _open(table)
+        return 0 if opened is None else max(_number(opened), 0)
+
+
 def version(table: Path) -> int | None:
     """The newest version; None where there is no table yet."""
     with _translated(table):
@@ -317,8 +329,8 @@ def _made_before(table: Path, commit: Commit, *, raced: bool) -> int:
         raise CommitError(f"Delta table {table}: another process made commit {commit.sequence} first; run again")
     raise CommitError(
         f"Delta table {table}: the ledger does not know commit {commit.sequence} of this table: it was restored from "
-        "an older copy or lost; bring metadata.db back from a newer backup (if another process curated just now, "
-        "run again)"
+        "an older copy or lost; run `lakehouse check --repair`, or bring metadata.db back from a newer backup (if "
+        "another process curated just now, run again)"
     )
 
 
@@ -353,5 +365,11 @@ def _sync_log(table: Path, made: int) -> None:
 
 
 def orphans(table: Path, execution: int) -> list[Path]:
-    """Sealed parts of an execution, to be removed when it never committed."""
-    return sorted(table.rglob(f"{execution}-*.parquet")) if table.is_dir() else []
+    """Sealed parts of an execution that belong to no version of the table.
+
+    Raises:
+        StorageError: that cannot be told, as the table's log cannot be read.
+    """
+    mine = sorted(table.rglob(f"{execution}-*.parquet")) if table.is_dir() else []
+    unknown = {table / name for name in strays(table)} if mine else set()
+    return [part for part in mine if part in unknown]

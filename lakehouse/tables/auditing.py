@@ -6,6 +6,7 @@ import json
 import re
 import urllib.parse
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,10 +19,12 @@ from lakehouse.errors import StorageError
 from lakehouse.storage import hash_file
 from lakehouse.tables.parts import statistics
 
-__all__ = ["Fault", "count", "faults", "is_table", "strays"]
+__all__ = ["Fault", "Made", "commits", "count", "faults", "foreign", "highest_execution", "is_table", "strays"]
 
 _PART = re.compile(r"\d+-\d+-([0-9a-f]{64})\.parquet")
 _OURS = "lakehouse.execution"  # stands in the note of every commit of the lake
+_NOTE = "lakehouse."
+_LOGGED = re.compile(r"\d{20}\.json|\d{20}\.checkpoint(\..*)?\.parquet|_last_checkpoint|.*(\.tmp|#\d+)")
 _ADDING = "ADD COLUMN"
 _BACKUP = "bring the file back from a backup of the lake"
 _FOREIGN = "find out which program wrote to the lake's folder, and bring the table's folder back from a backup"
@@ -95,6 +98,64 @@ def strays(table: Path) -> list[str]:
         known |= {_path(action["add"]) for action in actions if "add" in action}
     files = {str(file.relative_to(table)) for file in table.rglob("*.parquet") if log not in file.parents}
     return sorted(files - known)
+
+
+class Made(NamedTuple):
+    """A version that a commit of the lake made.
+
+    Attributes:
+        execution: the curation's number, None where the note has none.
+        sequence: the commit's number among those of its table, 0 where it has none.
+        rows: how many it appended.
+        at: when, by the clock of the machine that wrote it.
+        note: what it says of itself.
+    """
+
+    number: int
+    execution: int | None
+    sequence: int
+    rows: int
+    at: datetime
+    note: Mapping[str, str]
+
+
+def commits(table: Path) -> Iterator[Made]:
+    """The versions that the lake's commits made, oldest first, as far as the log can be read.
+
+    Args:
+        table: the table's folder; nothing is told of one that holds no table.
+    """
+    for entry in sorted((table / "_delta_log").glob("*.json")):
+        actions = _actions(entry, int(entry.stem)) if entry.stem.isdecimal() else []
+        if isinstance(actions, Fault) or not actions or _OURS not in actions[0]["commitInfo"]:
+            continue
+        info = actions[0]["commitInfo"]
+        stats = [json.loads(action["add"].get("stats") or "{}") for action in actions if "add" in action]
+        yield Made(
+            number=int(entry.stem),
+            execution=int(info[_OURS]) if str(info[_OURS]).isdecimal() else None,
+            sequence=max((int(action["txn"]["version"]) for action in actions if "txn" in action), default=0),
+            rows=sum(one.get("numRecords", 0) for one in stats),
+            at=datetime.fromtimestamp(int(info.get("timestamp", 0)) / 1000, UTC),
+            note={key: value for key, value in info.items() if key.startswith(_NOTE)},
+        )
+
+
+def highest_execution(folder: Path) -> int:
+    """The highest execution that a part anywhere in a folder is named after; 0 where there is none."""
+    numbers = (file.name.partition("-")[0] for file in folder.rglob("*.parquet"))
+    return max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+
+def foreign(table: Path) -> list[str]:
+    """Names of the files in a table's folder that are neither parts nor of its log."""
+    log = table / "_delta_log"
+    files = [file for file in table.rglob("*") if file.is_file()]
+    return sorted(
+        str(file.relative_to(table))
+        for file in files
+        if (not _LOGGED.fullmatch(file.name) if log in file.parents else file.suffix != ".parquet")
+    )
 
 
 def count(table: Path, version: int) -> int:
