@@ -14,7 +14,7 @@ from collections.abc import Callable
 from lakehouse import curation, landing
 from lakehouse.config import Job, load_functions
 from lakehouse.errors import CommitError, LakehouseError, MetadataError, SourceError, StorageError
-from lakehouse.records import Context, Curated, Landed, Ran
+from lakehouse.records import Context, Curated, ExecutionState, Landed, Ran
 from lakehouse.site import Site
 
 __all__ = ["run"]
@@ -41,16 +41,27 @@ def run(site: Site, name: str, *, sleep: Callable[[float], None] = time.sleep) -
     contexts = (Context("Run", identity), Context("Job", name))
     inside = dataclasses.replace(site, contexts=contexts, parents=(contexts,))
     with site.storage.lock("job", name, wait=0):
-        done, again = _once(inside, job, identity)
-        for attempt in range(1, job.retries.attempts):
-            if not again:
-                break
-            sleep(job.retries.backoff.total_seconds() * 2 ** (attempt - 1))
-            tried, again = _once(inside, job, identity)
-            done = dataclasses.replace(
-                tried, landed=(*done.landed, *tried.landed), curated=(*done.curated, *tried.curated)
-            )
+        site.listener.run(contexts, ExecutionState.RUNNING)
+        try:
+            done = _tried(inside, job, identity, sleep)
+        except BaseException as error:
+            site.listener.run(contexts, ExecutionState.FAILED, site.redacted(error))
+            raise
+        state = ExecutionState.COMPLETE if done.ok else ExecutionState.FAILED
+        site.listener.run(contexts, state, "\n".join(done.errors))
     return dataclasses.replace(done, seconds=time.monotonic() - started)
+
+
+def _tried(site: Site, job: Job, identity: str, sleep: Callable[[float], None]) -> Ran:
+    """One try, and more while they may help."""
+    done, again = _once(site, job, identity)
+    for attempt in range(1, job.retries.attempts):
+        if not again:
+            break
+        sleep(job.retries.backoff.total_seconds() * 2 ** (attempt - 1))
+        tried, again = _once(site, job, identity)
+        done = dataclasses.replace(tried, landed=(*done.landed, *tried.landed), curated=(*done.curated, *tried.curated))
+    return done
 
 
 def _once(site: Site, job: Job, identity: str) -> tuple[Ran, bool]:

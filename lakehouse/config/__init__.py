@@ -10,14 +10,17 @@ from lakehouse.config.cron import Cron
 from lakehouse.config.dotted import curate_function, load_functions, load_object
 from lakehouse.config.loading import load
 from lakehouse.config.models import Config, Dataset, Job, Retries, Tolerance
+from lakehouse.config.openlineage import OpenLineage, Transport
 
 __all__ = [
     "Config",
     "Cron",
     "Dataset",
     "Job",
+    "OpenLineage",
     "Retries",
     "Tolerance",
+    "Transport",
     "curate_function",
     "load",
     "load_functions",

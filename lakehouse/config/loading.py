@@ -16,6 +16,7 @@ from lakehouse.config import yaml
 from lakehouse.config.checks import dataset_problems
 from lakehouse.config.dotted import load_object
 from lakehouse.config.models import Config, Dataset, Job, Settings
+from lakehouse.config.openlineage import OpenLineage
 from lakehouse.config.problems import File, Problems
 from lakehouse.config.secrets import Secrets
 from lakehouse.errors import ConfigError, nearest
@@ -30,6 +31,7 @@ SOURCES = {"files": "lakehouse.sources.files.FilesSource", "http": "lakehouse.so
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _ZONES = ("raw", "curated", "quarantine")
 _FOLDERS = ("sources", "datasets", "jobs")
+_DATABASES = ("sqlite", "mysql+pymysql", "postgresql+psycopg")
 
 
 def load(folder: Path | str, env: str | None = None, environ: Mapping[str, str] = os.environ) -> Config:
@@ -69,6 +71,7 @@ class _Loading:
         jobs = self._jobs(settings.timezone)
         self._references(datasets, jobs)
         metadata = self._metadata(settings.metadata, root, settings_file)
+        self._hide_openlineage(settings.openlineage)
         self._problems.raise_any(self._secrets.redact)
         return Config(
             folder=self._folder,
@@ -77,6 +80,7 @@ class _Loading:
             env=self._env,
             timezone=settings.timezone,
             batch_bytes=settings.batch_bytes,
+            openlineage=settings.openlineage,
             sources=sources,
             datasets=datasets,
             jobs=jobs,
@@ -320,17 +324,25 @@ class _Loading:
         scheme, colon, rest = url.partition("://")
         if file is not None and (file.name, ("metadata",)) in self._problems.unfilled:
             return url
-        if not colon or not re.fullmatch(r"[a-z0-9]+(\+[a-z0-9_]+)?", scheme):
+        if not colon or scheme not in _DATABASES:
             text = (
-                "must be a database URL, for example sqlite:///data/metadata.db or postgresql+psycopg://user@host/name"
+                "must be a database URL: sqlite:///data/metadata.db, mysql+pymysql://user@host/name (MariaDB too) "
+                "or postgresql+psycopg://user@host/name"
             )
             self._problems.add(file or "lakehouse.yaml", ("metadata",), text)
             return url
         path = rest.removeprefix("/")
-        if scheme.partition("+")[0] != "sqlite" or path.startswith((":memory:", "file:")) or not path:
+        if scheme != "sqlite" or path.startswith((":memory:", "file:")) or not path:
             return url
         name, mark, query = path.partition("?")
         return f"{scheme}:///{self._project / name}{mark}{query}"
+
+    def _hide_openlineage(self, given: OpenLineage | None) -> None:
+        if given is None:
+            return
+        self._secrets.hide_url(given.transport.url or "")
+        if given.transport.auth is not None:
+            self._secrets.hide(given.transport.auth.api_key.get_secret_value())
 
 
 def _any_format() -> Format:

@@ -90,6 +90,10 @@ class Source(BaseModel, abc.ABC):
 
     __str__ = __repr__
 
+    def places(self) -> tuple[str, ...]:
+        """Where its files lie, for catalogs: URIs of folders and files, without secrets; none where it cannot say."""
+        return ()
+
     @abc.abstractmethod
     def offers(self, seen: Mapping[str, Sighting], now: datetime) -> Iterator[Offer]:
         """The files that are there now, in order.

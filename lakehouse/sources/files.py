@@ -67,6 +67,17 @@ class FilesSource(Source):
     exclude: Patterns = ()
     settle: Duration = timedelta()
 
+    def places(self) -> tuple[str, ...]:
+        """The files that are named, and of a glob the folder it starts in."""
+        return tuple(dict.fromkeys(Path(self._fixed(pattern)[0]).as_uri() for pattern in self.path))
+
+    def _fixed(self, pattern: str) -> tuple[str, tuple[str, ...]]:
+        """A pattern's path up to its first magic part, and that part and the rest."""
+        # The project's own path may hold brackets: only the pattern is a glob.
+        parts = Path(pattern).parts
+        fixed = next((i for i, part in enumerate(parts) if _MAGIC.search(part)), len(parts))
+        return os.path.normpath(os.path.join(os.path.abspath(self._folder), *parts[:fixed])), parts[fixed:]
+
     def offers(self, seen: Mapping[str, Sighting], now: datetime) -> Iterator[Offer]:
         """The files that match now; see `Source.offers`."""
         found: dict[str, str | None] = {}
@@ -86,11 +97,8 @@ class FilesSource(Source):
             _must_be_a_file(plain)
             yield plain, None
             return
-        # The project's own path may hold brackets: only the pattern is a glob.
-        parts = Path(pattern).parts
-        fixed = next(i for i, part in enumerate(parts) if _MAGIC.search(part))
-        top = os.path.normpath(os.path.join(os.path.abspath(self._folder), *parts[:fixed]))
-        yield from _walk(top, parts[fixed:], frozenset(str(zone) for zone in self._zones))
+        top, glob = self._fixed(pattern)
+        yield from _walk(top, glob, frozenset(str(zone) for zone in self._zones))
 
     def _excluded(self, path: str) -> bool:
         if not self.exclude:

@@ -93,6 +93,10 @@ class HttpSource(Source):
     def _addresses(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(([self.url] if self.url else []) + list(self.urls)))
 
+    def places(self) -> tuple[str, ...]:
+        """The addresses without user, password, query and fragment."""
+        return tuple(dict.fromkeys(self._redact(_bare(url).partition("?")[0]) for url in self._addresses))
+
     def offers(self, seen: Mapping[str, Sighting], now: datetime) -> Iterator[Offer]:
         """One offer an address, in the order of the file; see `Source.offers`."""
         del now  # an address has no time to settle
