@@ -42,11 +42,13 @@ class Setting:
     Attributes:
         count: turns of each comparison.
         quick: leave out what takes minutes.
+        landings: in the large ledger, of 20 raw files each.
     """
 
     inputs: Inputs
     count: int
     quick: bool
+    landings: int
 
     @property
     def work(self) -> Path:

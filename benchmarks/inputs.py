@@ -32,19 +32,26 @@ class Inputs:
 
     def peers(self) -> Path:
         """The Python of the environment with dlt and the makers of data."""
-        folder = self.work / "peers"
+        return self._environment("peers", "requirements.txt", sys.executable)
+
+    def mlmd(self) -> Path:
+        """The Python of the environment with ML Metadata, which runs on Python 3.11 and older only."""
+        return self._environment("mlmd", "requirements-mlmd.txt", "3.11")
+
+    def _environment(self, name: str, requirements: str, version: str) -> Path:
+        folder = self.work / name
         python = folder / "bin" / "python"
-        wanted = HERE / "requirements.txt"
+        wanted = HERE / requirements
         if (folder / "done").exists() and (folder / "done").read_text() == wanted.read_text():
             return python
-        print("making the peers' environment ...", file=sys.stderr)
+        print(f"making the environment {name} ...", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
         if uv:
-            _call(uv, "venv", "-q", "-p", sys.executable, str(folder))
+            _call(uv, "venv", "-q", "-p", version, str(folder))
             _call(uv, "pip", "install", "-q", "-p", str(python), "-r", str(wanted))
         else:
-            _call(sys.executable, "-m", "venv", str(folder))
+            _call(version if Path(version).exists() else f"python{version}", "-m", "venv", str(folder))
             _call(str(python), "-m", "pip", "install", "-q", "-r", str(wanted))
         shutil.copy(wanted, folder / "done")
         return python

@@ -36,7 +36,7 @@ class Run:
     """A program to measure.
 
     Attributes:
-        argv: the command; the last line it prints may be JSON with ``seconds``.
+        argv: the command; the last line it prints may be a JSON object with ``seconds``.
         before: puts everything back as it must be; not measured.
     """
 
@@ -80,7 +80,7 @@ def measure(run: Run, log: Path) -> Cost:
     printed = log.read_text("utf-8", "replace").strip().splitlines()
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(run.argv)} ended with {process.returncode}:\n" + "\n".join(printed[-25:]))
-    inner = json.loads(printed[-1])["seconds"] if printed and printed[-1].startswith("{") else wall
+    inner = json.loads(printed[-1]).get("seconds", wall) if printed and printed[-1].startswith("{") else wall
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, inner)
 
 

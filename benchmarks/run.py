@@ -16,10 +16,13 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from cases import CASES, Row, Setting
+from cases import CASES as LAKE
+from cases import Row, Setting
 from inputs import Inputs
+from ledger import CASES as LEDGER
 
 HERE = Path(__file__).parent
+CASES = {**LAKE, **LEDGER}
 _SETTLE = 10  # seconds in which a file system still feels a large deletion
 
 
@@ -31,11 +34,13 @@ def main() -> int:
     parser.add_argument("--turns", type=int, help="turns of each comparison (5, quick: 2)")
     parser.add_argument("--work", type=Path, default=HERE / ".work", help="needs 30 GB (quick: 10 GB); kept")
     parser.add_argument("--megabytes", type=int, default=1000, help="size of the large file")
+    parser.add_argument("--landings", type=int, default=50_000, help="in the large ledger, of 20 raw files each")
     chosen = parser.parse_args()
     work = chosen.work.absolute()
     work.mkdir(parents=True, exist_ok=True)
     os.environ["PYTHONPATH"] = str(HERE.parent)
-    setting = Setting(Inputs(work, chosen.megabytes), chosen.turns or (2 if chosen.quick else 5), chosen.quick)
+    count = chosen.turns or (2 if chosen.quick else 5)
+    setting = Setting(Inputs(work, chosen.megabytes), count, chosen.quick, chosen.landings)
     print(_machine())
     print(f"\n| {'ours / theirs':64} |   ours | theirs | ratio (min-max)    | aim     |")
     print(f"|{'-' * 66}|{'-' * 8}|{'-' * 8}|{'-' * 20}|{'-' * 9}|")

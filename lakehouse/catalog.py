@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,11 +11,31 @@ from typing import Any
 from lakehouse import timeline
 from lakehouse.config import Dataset, Job
 from lakehouse.errors import ConfigError, NotFoundError, nearest
-from lakehouse.records import Artifact, Execution, ExecutionState, RawFile, Version
+from lakehouse.metadata import Total
+from lakehouse.records import Artifact, Execution, ExecutionState, RawFile, Version, raw_id
 from lakehouse.site import Site
+from lakehouse.sources import Source
 from lakehouse.sources.units import written
+from lakehouse.timeline import Timeline
 
-__all__ = ["DatasetEntry", "Detail", "Failure", "FeatureEntry", "JobEntry", "Listing", "SourceEntry", "listing", "show"]
+__all__ = [
+    "SHOWN",
+    "DatasetEntry",
+    "Detail",
+    "Failure",
+    "FeatureEntry",
+    "JobEntry",
+    "Listing",
+    "SourceEntry",
+    "listing",
+    "show",
+]
+
+SHOWN = 20
+"""Raw files, versions and failures that are shown unless more are asked for."""
+
+_WHOLE = 64  # characters of a raw file's hash
+_SEVERAL = 1000  # raw files that a beginning may stand for
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +117,11 @@ class Detail:
         kind: ``source``, ``dataset`` or ``job``.
         settings: what its YAML says beside the description and the schema; secrets hidden.
         features: a dataset's schema.
-        versions: a dataset's, oldest first.
-        raw: a source's raw files, newest first.
-        failures: what failed or was refused and why, oldest first; superseded curations too.
+        versions: a dataset's newest ones, oldest first.
+        files: how many raw files a source has.
+        size: their bytes.
+        raw: the newest of them, newest first, or those asked for.
+        failures: what failed or was refused last and why, oldest first; superseded curations too.
     """
 
     kind: str
@@ -108,6 +130,8 @@ class Detail:
     settings: Mapping[str, Any]
     features: tuple[FeatureEntry, ...] = ()
     versions: tuple[Version, ...] = ()
+    files: int = 0
+    size: int = 0
     raw: tuple[RawFile, ...] = ()
     failures: tuple[Failure, ...] = ()
 
@@ -115,24 +139,26 @@ class Detail:
 def listing(site: Site) -> Listing:
     """All sources, datasets and jobs, by name."""
     config = site.config
+    totals, newest = site.ledger.totals(config.sources), timeline.newest(site.ledger, config.datasets)
     return Listing(
         str(config.root),
-        tuple(_source(site, name, _raw_files(site, name)) for name in sorted(config.sources)),
-        tuple(
-            _dataset(config.datasets[name], timeline.read(site.ledger, name).versions)
-            for name in sorted(config.datasets)
-        ),
+        tuple(_source(config.sources[name], name, totals.get(name, Total())) for name in sorted(config.sources)),
+        tuple(_dataset(config.datasets[name], newest.get(name)) for name in sorted(config.datasets)),
         tuple(_job(config.jobs[name]) for name in sorted(config.jobs)),
     )
 
 
-def show(site: Site, name: str, kind: str | None = None) -> Detail:
+def show(
+    site: Site, name: str, kind: str | None = None, *, limit: int | None = SHOWN, raw: Sequence[str] = ()
+) -> Detail:
     """One source, dataset or job in full.
 
     Args:
         site: the opened lake.
         name: of the source, dataset or job.
         kind: ``source``, ``dataset`` or ``job``; needed only where a source and a job share a name.
+        limit: how many raw files, versions and failures; None for all.
+        raw: of a source's raw files just those whose sha256 is one of these, or begins so.
 
     Raises:
         NotFoundError: nothing has that name.
@@ -150,27 +176,32 @@ def show(site: Site, name: str, kind: str | None = None) -> Detail:
     if len(kinds) > 1:
         raise ConfigError(f"'{name}' is a {' and a '.join(kinds)}; say which one is meant by its kind")
     if kinds[0] == "dataset":
-        return _show_dataset(site, name)
-    return _show_source(site, name) if kinds[0] == "source" else _show_job(site, name)
+        return _show_dataset(site, name, limit)
+    return _show_source(site, name, limit, raw) if kinds[0] == "source" else _show_job(site, name)
 
 
-def _show_source(site: Site, name: str) -> Detail:
-    raw = _raw_files(site, name)
+def _show_source(site: Site, name: str, limit: int | None, only: Sequence[str]) -> Detail:
+    raw = _chosen(site, name, only) if only else _newest(site, name, limit)
+    total = site.ledger.totals([name]).get(name, Total())
     dumped = site.config.source(name).model_dump(mode="json", exclude_defaults=True, exclude={"description"})
     settings = json.loads(site.config.redact(json.dumps(dumped, default=str)))
-    ended = site.ledger.get_executions(type="Land", state=ExecutionState.FAILED, context=("Source", name))
-    newest = tuple(sorted(raw, key=lambda file: (file.landed_at, file.id), reverse=True))
+    failed = site.ledger.get_executions(
+        type="Land", state=ExecutionState.FAILED, context=("Source", name), newest_first=True, limit=limit
+    )
+    failures = tuple(_failures(reversed(failed), {}))
     description = site.config.source(name).description
-    return Detail("source", name, description, settings, raw=newest, failures=tuple(_failures(ended, {})))
+    return Detail(
+        "source", name, description, settings, files=total.files, size=total.size, raw=tuple(raw), failures=failures
+    )
 
 
-def _show_dataset(site: Site, name: str) -> Detail:
+def _show_dataset(site: Site, name: str, limit: int | None) -> Detail:
     dataset = site.config.dataset(name)
     past = timeline.read(site.ledger, name)
-    names = {file.sha256: file.name for file in _raw_files(site, dataset.source)}
     settings = {
         "source": dataset.source,
         "owner": dataset.owner,
+        "purpose": dataset.purpose,
         "history": dataset.history,
         "keys": list(dataset.keys),
         "event_time": dataset.event_time,
@@ -178,6 +209,7 @@ def _show_dataset(site: Site, name: str) -> Detail:
         "rename": dict(dataset.rename),
         "derive": dict(dataset.derive),
         "curate": dataset.curate,
+        "columns": {name: list(inputs) for name, inputs in dataset.columns.items()},
         "partition_by": list(dataset.partition_by),
         "new_columns": dataset.new_columns,
         "missing_columns": dataset.missing_columns,
@@ -192,8 +224,8 @@ def _show_dataset(site: Site, name: str) -> Detail:
         )
         for feature, said in dataset.schema.model_dump(mode="json", exclude_none=True)["features"].items()
     )
-    failures = tuple(_failures(past.executions, names))
-    return Detail("dataset", name, dataset.description, settings, features, past.versions, failures=failures)
+    failures = _refusals(site, dataset.source, past, limit)
+    return Detail("dataset", name, dataset.description, settings, features, past.newest(limit), failures=failures)
 
 
 def _show_job(site: Site, name: str) -> Detail:
@@ -210,20 +242,11 @@ def _show_job(site: Site, name: str) -> Detail:
     return Detail("job", name, job.description, settings)
 
 
-def _source(site: Site, name: str, raw: Iterable[RawFile]) -> SourceEntry:
-    source, files = site.config.source(name), list(raw)
-    return SourceEntry(
-        name,
-        source.type,
-        source.description,
-        len(files),
-        sum(file.size for file in files),
-        max((file.landed_at for file in files), default=None),
-    )
+def _source(source: Source, name: str, total: Total) -> SourceEntry:
+    return SourceEntry(name, source.type, source.description, total.files, total.size, total.landed_at)
 
 
-def _dataset(dataset: Dataset, versions: tuple[Version, ...]) -> DatasetEntry:
-    last = versions[-1] if versions else None
+def _dataset(dataset: Dataset, last: Version | None) -> DatasetEntry:
     return DatasetEntry(
         dataset.name,
         dataset.source,
@@ -245,8 +268,24 @@ def _job(job: Job) -> JobEntry:
     return JobEntry(job.name, job.datasets, job.description, schedule, job.enabled)
 
 
-def _raw_files(site: Site, source: str) -> list[RawFile]:
-    return [_raw(artifact) for artifact in site.ledger.get_artifacts(type="RawFile", context=("Source", source))]
+def _newest(site: Site, source: str, limit: int | None) -> list[RawFile]:
+    found = site.ledger.get_artifacts(type="RawFile", context=("Source", source), newest_first=True, limit=limit)
+    return [_raw(artifact) for artifact in found]
+
+
+def _chosen(site: Site, source: str, only: Sequence[str]) -> list[RawFile]:
+    known = {sha for begin in only if len(begin) < _WHOLE for _, sha in site.ledger.raw_files(begin, _SEVERAL)}
+    ids = [raw_id(source, sha) for sha in (*known, *(sha for sha in only if len(sha) == _WHOLE))]
+    return [_raw(artifact) for artifact in site.ledger.get_artifacts(type="RawFile", external_ids=ids)]
+
+
+def _refusals(site: Site, source: str, past: Timeline, limit: int | None) -> tuple[Failure, ...]:
+    """What a dataset's curations refused last: files, or all of a batch."""
+    made = {execution.id: execution for execution in past.refusing(limit)}
+    hashes = {sha for e in made.values() for sha in json.loads(str(e.properties.get("refused", "{}")))}
+    raw = _chosen(site, source, list(hashes)) if hashes else []
+    found = tuple(_failures((made[id_] for id_ in sorted(made)), {file.sha256: file.name for file in raw}))
+    return found if limit is None else found[-limit:]
 
 
 def _raw(artifact: Artifact) -> RawFile:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import zoneinfo
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,37 +14,14 @@ import polars as pl
 from lakehouse import tables, timeline
 from lakehouse.errors import ConfigError, IntegrityError, NotFoundError, StorageError
 from lakehouse.formats import FORMATS, Format, Raw
-from lakehouse.records import EventType, ExecutionState, Trace, Version, printable
+from lakehouse.moments import moment
+from lakehouse.records import EventType, Trace, Version, printable, raw_id
 from lakehouse.site import Site
 from lakehouse.validation import QUARANTINE
 
-__all__ = ["history", "moment", "quarantine", "read", "readable", "scan", "trace"]
+__all__ = ["history", "quarantine", "read", "readable", "scan", "trace"]
 
 _LOOKS, _PAUSE = 20, 0.05  # how often, and how long between (seconds), to look for a version to settle
-
-
-def moment(value: datetime | str, timezone: str | None) -> datetime:
-    """A point in time as UTC.
-
-    Args:
-        value: an aware datetime, or ISO 8601 text; a date alone is its midnight.
-        timezone: the lake's zone for times that carry none; None refuses them.
-
-    Raises:
-        ConfigError: the time has no zone and the lake sets none, or it is not a time.
-    """
-    try:
-        when = datetime.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        raise ConfigError(f"as_of: '{value}' is no time; write it like 2026-03-01T12:00:00Z") from None
-    if when.tzinfo is None:
-        if timezone is None:
-            raise ConfigError(
-                f"as_of: {when.isoformat()} has no time zone; add one (2026-03-01T12:00:00Z), "
-                "or set timezone in lakehouse.yaml"
-            )
-        when = when.replace(tzinfo=zoneinfo.ZoneInfo(timezone))
-    return when.astimezone(zoneinfo.ZoneInfo("UTC"))
 
 
 def scan(site: Site, name: str, *, version: int | None = None, as_of: datetime | str | None = None) -> pl.LazyFrame:
@@ -62,7 +38,7 @@ def scan(site: Site, name: str, *, version: int | None = None, as_of: datetime |
     site.config.dataset(name)
     if version is not None and as_of is not None:
         raise ConfigError("give version or as_of, not both")
-    when = None if as_of is None else moment(as_of, site.config.timezone)
+    when = None if as_of is None else moment(as_of, site.config.timezone, "as_of")
     past = timeline.read(site.ledger, name) if when is None else _settled(site, name)
     state = past.at(version, when)
     # The future is refused: what is known then would be another answer to the same question.
@@ -138,10 +114,9 @@ def quarantine(site: Site, name: str) -> pl.LazyFrame:
     site.config.dataset(name)
     past = timeline.read(site.ledger, name)
     table = site.storage.path(f"quarantine/{name}")
-    if (past.last is None and not past.executions) or tables.version(table) is None:
+    if tables.version(table) is None:
         return pl.LazyFrame(schema=QUARANTINE)
-    complete = [e.id for e in past.executions if e.state is ExecutionState.COMPLETE]
-    frame = tables.scan(table).filter(pl.col("_execution").is_in(complete))
+    frame = tables.scan(table).filter(pl.col("_execution").is_in(past.completed))
     return frame if past.last is None else past.visible(frame, past.last)
 
 
@@ -162,7 +137,7 @@ def trace(site: Site, name: str, row: Mapping[str, Any]) -> Trace:
     if "_raw" not in row or "_row" not in row:
         raise NotFoundError("trace needs a row's _raw and _row; read the dataset without dropping them")
     sha256, number = str(row["_raw"]), int(row["_row"])
-    found = site.ledger.get_artifacts(type="RawFile", external_ids=[f"{dataset.source}/{sha256}"])
+    found = site.ledger.get_artifacts(type="RawFile", external_ids=[raw_id(dataset.source, sha256)])
     if not found:
         raise NotFoundError(f"source '{dataset.source}' has no raw file {sha256}")
     artifact = found[0]

@@ -5,7 +5,9 @@ import json
 import polars as pl
 import pytest
 
+from lakehouse import timeline
 from lakehouse.errors import IntegrityError, SchemaError
+from lakehouse.records import Context, Execution, ExecutionState
 
 
 def notes(ran, kind):
@@ -146,16 +148,13 @@ def test_a_row_is_traced_the_way_it_was_read_whatever_the_format_is_now(project)
 def test_thousands_of_files_corrected_one_by_one_read_as_fast_as_a_few(project):
     project.deliver("a.csv", project.morning)
     project.run()
+    gone = {str(number): ["0" * 64] for number in range(10, 4010)}
     with project.lake() as lake:
-        past = lake._site.ledger.get_executions(type="Curate")
-    from lakehouse.records import Execution
-    from lakehouse.timeline import Timeline
-
-    state = project.lake().history(project.flights)[0]
-    many = tuple(
-        Execution("Curate", id=n, properties={"version": 0, "supersedes": json.dumps({str(n): ["0" * 64]})})
-        for n in range(10, 4010)
-    )
-    frame = pl.LazyFrame({"_execution": [past[0].id, 10], "_raw": ["1" * 64, "0" * 64], "n": [1, 2]})
-    shown = Timeline(project.flights, (state,), many).visible(frame, state)
-    assert shown.collect(engine="streaming")["n"].to_list() == [1]
+        ledger, [state] = lake._site.ledger, lake.history(project.flights)
+        newer = Execution(
+            "Curate", state=ExecutionState.COMPLETE, properties={"version": 0, "supersedes": json.dumps(gone)}
+        )
+        ledger.put_execution(newer, (), [Context("Dataset", project.flights)])
+        frame = pl.LazyFrame({"_execution": [state.execution, 10], "_raw": ["1" * 64, "0" * 64], "n": [1, 2]})
+        shown = timeline.read(ledger, project.flights).visible(frame, state)
+        assert shown.collect(engine="streaming")["n"].to_list() == [1]

@@ -20,7 +20,7 @@ files = filesystem(bucket_url=Path(folder).absolute().as_uri(), file_glob=glob)
 
 
 @dlt.transformer
-def read_arrow(items):  # noqa: ANN001, ANN201  # dlt's own types are its business
+def read_arrow(items):
     """Yield each file's record batches."""
     from pyarrow import csv  # noqa: PLC0415  # only here
 

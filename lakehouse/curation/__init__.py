@@ -7,17 +7,18 @@ with its reason; both are recorded, and nothing is lost, because raw files stay.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakehouse import timeline
+from lakehouse import columns, timeline
 from lakehouse.config import Dataset, curate_function
 from lakehouse.curation import commit, planning
 from lakehouse.curation.batch import Stamp, Written, cut, write
-from lakehouse.curation.pending import look
+from lakehouse.curation.pending import Rows, look, newest_look
 from lakehouse.curation.planning import Batch, Given
 from lakehouse.curation.reasons import commonest, proposal
 from lakehouse.environment import code_hash
@@ -39,6 +40,8 @@ from lakehouse.site import Site
 from lakehouse.validation import Mapping
 
 __all__ = ["curate"]
+
+_TOLD, _KEPT = 3, 20  # reasons of rejected rows, the most frequent ones: in a message, and in the ledger
 
 
 def curate(site: Site, name: str, *, again: bool = False, raw: Sequence[str] | None = None) -> Curated:
@@ -87,6 +90,7 @@ class _Curation:
         self.fingerprint = hashlib.sha256(f"{dataset.fingerprint(self.source)} {code}".encode()).hexdigest()
         self.done = Curated(dataset.name)
         self.errors: list[SchemaError] = []
+        self.gone: frozenset[Rows] = frozenset()  # what the batches so far replaced
         self.started = time.monotonic()
 
     def take(self, *, again: bool, only: Sequence[str] | None) -> None:
@@ -99,7 +103,13 @@ class _Curation:
             self._note("recovered", text)
         past = timeline.read(self.site.ledger, self.dataset.name)
         pending = look(
-            self.site.ledger, self.dataset.source, past, fingerprint=self.fingerprint, again=again, only=only
+            self.site.ledger,
+            self.dataset.source,
+            past,
+            fingerprint=self.fingerprint,
+            since=newest_look(past, self.dataset.source),
+            again=again,
+            only=only,
         )
         if pending.refused:
             self._note(
@@ -114,12 +124,10 @@ class _Curation:
                 f"configuration names now. `lakehouse curate {self.dataset.name} --again` replaces all its rows by "
                 "those of the new one; or give the source its old name back"
             )
-        older = {e.id for e in past.executions if e.properties.get("fingerprint") != self.fingerprint}
-        left = {sha for execution, sha in pending.visible if execution in older}
-        if left and not again:
+        if pending.left and not again:
             self._note(
                 "older",
-                f"the rows of {_files(len(left))} were made under an older configuration; "
+                f"the rows of {_files(pending.left)} were made under an older configuration; "
                 f"`lakehouse curate {self.dataset.name} --again` makes them anew, and keeps the past",
             )
         if not pending.files and not pending.replaced(()):
@@ -128,11 +136,13 @@ class _Curation:
         anew = target.anew or bool(pending.foreign)
         total = sum(file.size for file in pending.files)
         # What takes the place of everything must come in one commit.
-        batches = list(cut(pending.files, lambda file: file.size, None if anew else self.site.config.batch_bytes))
-        for number, files in enumerate(batches or [[]]):
+        limit = None if anew else self.site.config.batch_bytes
+        batches = list(cut(pending.files, lambda file: file.size, limit)) or [[]]
+        for number, files in enumerate(batches):
             folder = self.work / str(number)
             folder.mkdir()
-            self._batch(Given(files, pending, target, anew=anew), folder, total)
+            last = number == len(batches) - 1 and only is None
+            self._batch(Given(files, pending, target, anew=anew, last=last, gone=self.gone), folder, total)
         self.site.report(Progress("curate", self.dataset.name, total, total, "bytes", finished=True))
         if self.errors:
             raise self.errors[0]
@@ -153,7 +163,8 @@ class _Curation:
             "sequence": past.sequence + 1,
         }
         execution = self.site.begin("Curate", self.about, properties, [(self._schema(), EventType.INPUT)])
-        batch = Batch(given, past, execution, self.fingerprint)
+        private = tuple(columns.personal(self.made, self.dataset.schema.marks))
+        batch = Batch(given, past, execution, self.fingerprint, private)
         point("curate.begun")
         try:
             written = self._write(batch, folder, total)
@@ -162,13 +173,15 @@ class _Curation:
                 return
             if written.bad:
                 written.notes.append(self._rejected(batch, written))
-            plan = planning.plan(self.site, self.dataset, batch, written)
+            result = _summary(batch, written)
+            plan = planning.plan(self.site, self.dataset, batch, written, result)
             point("curate.sealed")
-            commit.prepare(self.site, execution, plan, _summary(batch, written))
+            commit.prepare(self.site, execution, plan, result)
         except BaseException as error:
             self.site.fail(execution, "Curate", self.about, error)
             raise
         version = commit.carry_out(self.site, execution, plan)
+        self.gone |= batch.replaced(written)
         done = self.done
         self.done = dataclasses.replace(
             done,
@@ -183,17 +196,37 @@ class _Curation:
             notes=(*done.notes, *written.notes),
         )
 
+    @functools.cached_property
+    def made(self) -> dict[str, columns.Column]:
+        """What each column is made from."""
+        return columns.of_mapping(
+            self.dataset.schema,
+            rename=self.dataset.rename,
+            derive=self.dataset.derive,
+            function=self.mapping.function,
+            name=self.dataset.curate or "",
+            declared=self.dataset.columns,
+            others=self.dataset.new_columns == "add",
+        )
+
     def _schema(self) -> Artifact:
-        """The schema, mapping and policies the rows are made by, as an artifact."""
+        """The schema, mapping and policies the rows are made by, and what each column is made from, as an artifact."""
+        text = columns.to_json(self.made)
+        # What is declared of the function may change without changing a row: an artifact of its own all the same.
+        described = f"{self.fingerprint} {self.dataset.source} {text}"
+        identity = hashlib.sha256(described.encode("utf-8", "surrogatepass")).hexdigest()
         return Artifact(
             "Schema",
-            name=f"{self.dataset.name}:{self.fingerprint[:12]}",
-            external_id=f"schema/{self.dataset.name}/{self.fingerprint}",
+            name=f"{self.dataset.name}:{identity[:12]}",
+            external_id=f"schema/{self.dataset.name}/{identity}",
             properties={
                 "dataset": self.dataset.name,
                 "fingerprint": self.fingerprint,
+                "source": self.dataset.source,
+                "columns": text,
                 "features": self.dataset.schema.model_dump_json(exclude_defaults=True),
                 "format": self.source.format.model_dump_json(),
+                "mapping": json.dumps(self.dataset.mapping, ensure_ascii=False),
             },
         )
 
@@ -252,7 +285,7 @@ class _Curation:
             self.about,
             state=ExecutionState.FAILED,
             links=[(file.id, EventType.DECLARED_INPUT) for file in batch.given.files],
-            properties={"error": f"SchemaError: {error}"},
+            properties={"error": f"SchemaError: {error}", **_result(written)},
         )
         self.errors.append(error)
 
@@ -268,7 +301,7 @@ class _Curation:
 
     def _reasons(self, written: Written) -> str:
         """The most frequent reasons, and what change would take their rows in."""
-        top = commonest(written.rejected)
+        top = commonest(written.rejected, _TOLD)
         told = "; ".join(f"{reason} ({count:,})" for reason, count in top)
         wider = next(filter(None, (proposal(reason, written.rejected, self.mapping) for reason, _ in top)), "")
         return f"{told}; {wider}" if wider else told
@@ -276,12 +309,22 @@ class _Curation:
 
 def _summary(batch: Batch, written: Written) -> dict[str, Value]:
     """What the ledger keeps of a batch's result."""
+    # Left out where there are none: so the few that have them are found without looking at the others.
+    found = {"refused": written.refused, "supersedes": batch.superseded(written)}
+    return {
+        **_result(written),
+        "files": json.dumps(written.counts),
+        **{name: json.dumps(value) for name, value in found.items() if value},
+    }
+
+
+def _result(written: Written) -> dict[str, Value]:
+    """How many rows were read and rejected, and why most often."""
+    reasons = dict(commonest(written.rejected, _KEPT)) if written.bad else {}
     return {
         "read": written.read,
         "rejected": written.bad,
-        "files": json.dumps(written.counts),
-        "refused": json.dumps(written.refused),
-        "supersedes": json.dumps(batch.superseded(written)),
+        **({"reasons": json.dumps(reasons, ensure_ascii=False)} if reasons else {}),
     }
 
 

@@ -21,6 +21,7 @@ from typing import TypeVar
 import polars as pl
 import pyarrow.parquet as pq
 
+from lakehouse.columns import SAFE
 from lakehouse.config import Dataset
 from lakehouse.curation.header import Header
 from lakehouse.errors import FormatError, LakehouseError, SchemaError, StorageError
@@ -257,7 +258,7 @@ class _Batch:
     def _collected(self, sinks: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
         """Run the query; what the dataset's own function raises on the way is its error, not the file's."""
         try:
-            return pl.collect_all(sinks, engine="streaming")
+            return pl.collect_all(sinks, engine="streaming", optimizations=SAFE)
         except PolarsError:
             raise
         except Exception as error:

@@ -8,19 +8,21 @@ guarded in its table) and finishes the record. Before that moment nothing of it 
 from __future__ import annotations
 
 import dataclasses
+import glob
 import json
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from lakehouse import tables, timeline
 from lakehouse.errors import CommitError, SchemaError
 from lakehouse.faults import point
 from lakehouse.records import Artifact, Context, EventType, Execution, ExecutionState, Value
-from lakehouse.site import Site
+from lakehouse.site import INTERRUPTED, Site, behind
 from lakehouse.tables import Commit
 
-__all__ = ["Plan", "carry_out", "prepare", "settle"]
+__all__ = ["Plan", "abreast", "carry_out", "following", "prepare", "quarantine_version", "settle", "table_version"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Plan:
         total: rows visible afterwards.
         files: raw files curated.
         rejected: rows rejected.
+        looked: what was looked at, when this is the last of all that came of it; else "".
     """
 
     dataset: str
@@ -52,6 +55,7 @@ class Plan:
     total: int
     files: int
     rejected: int
+    looked: str = ""
 
     def to_json(self) -> str:
         """The plan as text."""
@@ -93,14 +97,15 @@ def carry_out(site: Site, execution: int, plan: Plan) -> int | None:
         if plan.quarantine is not None:
             uri = f"quarantine/{plan.dataset}"
             number = tables.append(site.storage.path(uri), plan.quarantine)
-            outputs.append(_quarantine_version(plan, uri, number, execution))
+            outputs.append(quarantine_version(plan, number, execution))
             point("curate.quarantined")
         version = None
         if plan.curated is not None:
             number = tables.append(site.storage.path(plan.uri), plan.curated)
             version = plan.offset + number
             point("curate.committed")
-            outputs.append(_table_version(site, plan, version, number, execution))
+            # Stamped after the commit, and never before the version it follows, even when the clock was set back.
+            outputs.append(table_version(plan, number, execution, following(_last(site, plan), site.clock())))
     except (CommitError, SchemaError) as error:  # it will never succeed: do not let it stand in the way
         site.fail(execution, "Curate", about, error)
         raise
@@ -112,26 +117,34 @@ def carry_out(site: Site, execution: int, plan: Plan) -> int | None:
     done: dict[str, Value] = {"plan": ""}
     if version is not None:
         done["version"] = version
-    site.put(execution, "Curate", about, state=ExecutionState.COMPLETE, links=links, properties=done)
+    # A shortcut for the next curation, no fact about this one: a restored ledger goes without it.
+    looked = {"looked": plan.looked} if plan.looked else {}
+    site.put(
+        execution,
+        "Curate",
+        about,
+        state=ExecutionState.COMPLETE,
+        links=links,
+        properties=done,
+        custom_properties=looked,
+    )
     point("curate.finished")
     return version
 
 
-def _quarantine_version(plan: Plan, uri: str, number: int, execution: int) -> Artifact:
+def quarantine_version(plan: Plan, number: int, execution: int) -> Artifact:
+    """The state of the quarantine that a curation made."""
     return Artifact(
         "QuarantineVersion",
         name=f"{plan.dataset}@{number}",
-        uri=uri,
+        uri=f"quarantine/{plan.dataset}",
         properties={"dataset": plan.dataset, "table_version": number, "rows": plan.rejected, "execution": execution},
     )
 
 
-def _table_version(site: Site, plan: Plan, version: int, number: int, execution: int) -> Artifact:
-    last = timeline.read(site.ledger, plan.dataset).last
-    # Stamped after the commit, and never before the version it follows, even when the clock was set back.
-    now = site.clock()
-    if last is not None:
-        now = max(now, last.committed_at + timedelta(microseconds=1))
+def table_version(plan: Plan, number: int, execution: int, committed_at: datetime) -> Artifact:
+    """The dataset's version that a curation made by a commit of this number in its table."""
+    version = plan.offset + number
     return Artifact(
         "TableVersion",
         name=f"{plan.dataset}@{version}",
@@ -140,7 +153,7 @@ def _table_version(site: Site, plan: Plan, version: int, number: int, execution:
             "dataset": plan.dataset,
             "version": version,
             "table_version": number,
-            "committed_at": now.isoformat(),
+            "committed_at": committed_at.isoformat(),
             "execution": execution,
             "rows": plan.rows,
             "total": plan.total,
@@ -148,6 +161,16 @@ def _table_version(site: Site, plan: Plan, version: int, number: int, execution:
             "files": plan.files,
         },
     )
+
+
+def following(last: datetime | None, now: datetime) -> datetime:
+    """When a version was committed that follows another: now, but later than that."""
+    return now if last is None else max(now, last + timedelta(microseconds=1))
+
+
+def _last(site: Site, plan: Plan) -> datetime | None:
+    last = timeline.read(site.ledger, plan.dataset).last
+    return None if last is None else last.committed_at
 
 
 def settle(site: Site, dataset: str) -> list[str]:
@@ -158,24 +181,39 @@ def settle(site: Site, dataset: str) -> list[str]:
     """
     about = Context("Dataset", dataset)
     told = []
-    for execution in site.ledger.get_executions(
-        type="Curate", state=ExecutionState.RUNNING, context=("Dataset", dataset)
-    ):
+    for execution in site.interrupted("Curate", about):
         plan = str(execution.properties.get("plan", ""))
         if plan:
             carry_out(site, execution.id, Plan.from_json(plan))
             told.append(f"execution {execution.id} was interrupted while it became visible; it is whole now")
             continue
         removed = _sweep(site, dataset, execution)
-        site.fail(execution.id, "Curate", about, "interrupted")
+        site.fail(execution.id, "Curate", about, INTERRUPTED)
         told.append(f"execution {execution.id} was interrupted; nothing of it was visible, {removed} files were swept")
+    site.keep_newest("Curate", about)
     return told
 
 
+def abreast(site: Site, dataset: str, sequence: int) -> None:
+    """Make sure that a dataset's tables hold no commit with a higher number: its rows would come twice.
+
+    Raises:
+        MetadataError: one does; the ledger is older than the lake.
+    """
+    for place in _places(site, dataset):
+        if tables.sequence(place) > sequence:
+            raise behind(f"the newest commit to {place.relative_to(site.storage.root)}")
+
+
+def _places(site: Site, dataset: str) -> list[Path]:
+    """The dataset's tables, of all generations, and its quarantine."""
+    first = site.storage.path(f"curated/{dataset}")
+    return [first, *first.parent.glob(f"{glob.escape(first.name)}~*"), site.storage.path(f"quarantine/{dataset}")]
+
+
 def _sweep(site: Site, dataset: str, execution: Execution) -> int:
-    folder = site.storage.path(f"curated/{dataset}")
-    places = [*folder.parent.glob(f"{folder.name}*"), site.storage.path(f"quarantine/{dataset}")]
-    orphans = [file for place in places for file in tables.orphans(place, execution.id)]
+    abreast(site, dataset, int(str(execution.properties.get("sequence", 1))) - 1)
+    orphans = [file for place in _places(site, dataset) for file in tables.orphans(place, execution.id)]
     for file in orphans:
         file.unlink(missing_ok=True)
     return len(orphans)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import polars as pl
 from lakehouse import tables, timeline
 from lakehouse.config import Dataset
 from lakehouse.curation.batch import Written
-from lakehouse.curation.commit import Plan
+from lakehouse.curation.commit import Plan, abreast
 from lakehouse.curation.pending import Pending, Rows
 from lakehouse.errors import SchemaError
-from lakehouse.records import RawFile
+from lakehouse.receipts import Receipt
+from lakehouse.records import Artifact, RawFile, Value, raw_id
 from lakehouse.schema import PROVENANCE
 from lakehouse.site import Site
 from lakehouse.storage import sync_folders
@@ -44,22 +46,32 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a batch is given: its files, and what they replace (all there is, when ``anew``)."""
+    """What a batch is given.
+
+    Attributes:
+        files: its files.
+        anew: they replace all there is.
+        last: no other batch follows, and then everything that was pending has been taken.
+        gone: the rows that the batches before it replaced.
+    """
 
     files: Sequence[RawFile]
     pending: Pending
     target: Target
     anew: bool
+    last: bool
+    gone: frozenset[Rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch whose record has begun."""
+    """A batch whose record has begun. What is in its ``private`` columns must not stand in a log."""
 
     given: Given
     past: Timeline
     execution: int
     fingerprint: str
+    private: tuple[str, ...]
 
     def replaced(self, written: Written) -> frozenset[Rows]:
         """The older rows that are left out from this batch on."""
@@ -75,7 +87,9 @@ def target(site: Site, dataset: Dataset, past: Timeline, *, everything: bool) ->
 
     Raises:
         SchemaError: the schema no longer fits, and not everything is curated again.
+        MetadataError: the ledger is older than the tables.
     """
+    abreast(site, past.dataset, past.sequence)
     last = past.last
     if last is None:
         return Target(f"curated/{dataset.name}", 0)
@@ -102,8 +116,15 @@ def _misfit(dataset: Dataset, changed: Sequence[str]) -> SchemaError:
     )
 
 
-def plan(site: Site, dataset: Dataset, batch: Batch, written: Written) -> Plan:
+def plan(site: Site, dataset: Dataset, batch: Batch, written: Written, result: Mapping[str, Value]) -> Plan:
     """Seal the parts and write down the commits that make them visible.
+
+    Args:
+        site: the opened lake.
+        dataset: the dataset.
+        batch: what is curated.
+        written: what came of it.
+        result: the same as the execution's properties.
 
     Raises:
         SchemaError: a column that was taken along does not fit the table.
@@ -115,10 +136,25 @@ def plan(site: Site, dataset: Dataset, batch: Batch, written: Written) -> Plan:
     # Looked at before the plan is kept: a plan that cannot be carried out would stand in every later run's way.
     if changed := tables.misfits({} if layout is None else layout.dtypes, columns):
         raise _misfit(dataset, changed)
-    private = [name for name, feature in dataset.schema.features.items() if feature.personal]
-    valid = _seal(site, written.valid, place.uri, execution, private)
+    valid = _seal(site, written.valid, place.uri, execution, batch.private)
     rejected = _seal(site, written.rejected, f"quarantine/{dataset.name}", execution, ["fields", "text"])
     gone = batch.replaced(written)
+    sequence, partition_by = past.sequence + 1, tuple(dataset.partition_by)
+    rows, outlined = sum(part.rows for part in valid), Commit(sequence, (), "", {})
+    outline = Plan(
+        dataset=dataset.name,
+        uri=place.uri,
+        offset=place.offset,
+        curated=outlined if valid or gone else None,
+        quarantine=outlined if rejected else None,
+        inputs=tuple(file.id for file in batch.given.files if file.sha256 in written.counts),
+        refused=tuple(file.id for file in batch.given.files if file.sha256 in written.refused),
+        rows=rows,
+        total=(past.last.total if past.last else 0) + rows - _row_count(past, gone),
+        files=len(written.counts),
+        rejected=written.bad,
+        looked=batch.given.pending.seen_after(batch.given.gone | gone).to_json() if batch.given.last else "",
+    )
     note = {
         "lakehouse.commit": uuid.uuid4().hex,
         "lakehouse.dataset": dataset.name,
@@ -126,24 +162,23 @@ def plan(site: Site, dataset: Dataset, batch: Batch, written: Written) -> Plan:
         "lakehouse.fingerprint": batch.fingerprint,
         "lakehouse.raw": json.dumps(sorted(written.counts)),
         "lakehouse.supersedes": json.dumps(batch.superseded(written)),
+        # With these the ledger's record of this curation can be made again from the table alone.
+        "lakehouse.plan": outline.to_json(),
+        "lakehouse.receipt": _receipt(site, batch, result).to_json(),
     }
-    sequence, partition_by = past.sequence + 1, tuple(dataset.partition_by)
     curated = Commit(sequence, tuple(valid), tables.schema_of(columns), note, partition_by, dataset.description)
     quarantine = Commit(sequence, tuple(rejected), tables.schema_of(QUARANTINE), note)
-    rows = sum(part.rows for part in valid)
-    return Plan(
-        dataset=dataset.name,
-        uri=place.uri,
-        offset=place.offset,
-        curated=curated if valid or gone else None,
-        quarantine=quarantine if rejected else None,
-        inputs=tuple(file.id for file in batch.given.files if file.sha256 in written.counts),
-        refused=tuple(file.id for file in batch.given.files if file.sha256 in written.refused),
-        rows=rows,
-        total=(past.last.total if past.last else 0) + rows - _row_count(past, gone),
-        files=len(written.counts),
-        rejected=written.bad,
+    return dataclasses.replace(
+        outline, curated=outline.curated and curated, quarantine=outline.quarantine and quarantine
     )
+
+
+def _receipt(site: Site, batch: Batch, result: Mapping[str, Value]) -> Receipt:
+    """What is known of the curation before its commits."""
+    (begun,) = site.ledger.receipts([batch.execution])
+    execution = dataclasses.replace(begun.execution, properties={**begun.execution.properties, **result})
+    raws = [Artifact("RawFile", external_id=raw_id(file.source, file.sha256), id=file.id) for file in batch.given.files]
+    return dataclasses.replace(begun, execution=execution, artifacts=(*begun.artifacts, *raws))
 
 
 def _seal(site: Site, files: Sequence[Path], uri: str, execution: int, private: Sequence[str]) -> list[Part]:
@@ -156,8 +191,11 @@ def _seal(site: Site, files: Sequence[Path], uri: str, execution: int, private: 
 
 def _row_count(past: Timeline, gone: frozenset[Rows]) -> int:
     """How many curated rows these are, of those that are visible still."""
-    hidden = past.hidden(past.last) if past.last else {}
-    counts = {e.id: timeline.counts(e) for e in past.executions}
+    if not gone or past.last is None:
+        return 0
+    hidden = past.hidden(past.last, after=min(execution for execution, _ in gone))
+    made = past.ledger.get_executions(ids={execution for execution, _ in gone}, only=["files"])
+    counts = {e.id: timeline.counts(e) for e in made}
     total = 0
     for execution, sha in gone:
         before = hidden.get(execution, set())

@@ -15,7 +15,6 @@ from lakehouse.validation import Mapping
 __all__ = ["commonest", "proposal"]
 
 _NOT_OF_ITS_TYPE = re.compile(r"(?P<feature>[^:]+): not an? (?P<type>int|float|decimal|bool|date|datetime)\b")
-_TOP = 3
 _MOSTLY = 0.9  # the share of a reason's rows that placeholders must make up
 _PLACEHOLDER = re.compile(
     r"[^\w\s]{1,3}|#?n/?[ad]|n\.[ad]\.?|none|null|nil|nan|nat|unk|unknown|missing|empty|blank|tb[ad]"
@@ -25,10 +24,10 @@ _PLACEHOLDER = re.compile(
 _REPEATED, _SHORT = 3, 12  # what else may be a placeholder: one word without a digit, so often, so short
 
 
-def commonest(rejected: Sequence[Path]) -> list[tuple[str, int]]:
-    """The three most frequent reasons in Parquet files of rejected rows, with their counts."""
+def commonest(rejected: Sequence[Path], most: int) -> list[tuple[str, int]]:
+    """The most frequent reasons in Parquet files of rejected rows, with their counts."""
     reasons = pl.scan_parquet([*rejected], glob=False).select(pl.col("reasons").explode())
-    top = reasons.group_by("reasons").len().sort("len", "reasons", descending=[True, False]).head(_TOP)
+    top = reasons.group_by("reasons").len().sort("len", "reasons", descending=[True, False]).head(most)
     return list(top.collect(engine="streaming").iter_rows())
 
 
