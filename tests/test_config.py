@@ -226,9 +226,10 @@ def test_other_database_urls_are_kept(project, url):
     assert project.load().metadata.get_secret_value() == url
 
 
-def test_what_is_no_database_url_is_refused(project):
-    project("lakehouse.yaml", "metadata: data/metadata.db\n")
-    assert "lakehouse.yaml:1: metadata: must be a database URL" in project.problems()
+@pytest.mark.parametrize("given", ["data/metadata.db", "postgresql://u@h/db", "mariadb+pymysql://u@h/db"])
+def test_what_is_no_database_url_is_refused(project, given):
+    project("lakehouse.yaml", f"metadata: {given}\n")
+    assert "lakehouse.yaml:1: metadata: must be a database URL: sqlite:///" in project.problems()
 
 
 def test_a_root_may_be_absolute_or_a_file_url(project, tmp_path):
@@ -254,7 +255,7 @@ ENVIRONMENTS = """\
       dev: {root: data/dev}
       prod:
         root: /srv/lake
-        metadata: postgresql://lake:${PASSWORD}@db/lake
+        metadata: postgresql+psycopg://lake:${PASSWORD}@db/lake
 """
 
 

@@ -136,7 +136,7 @@ def test_a_password_written_out_in_a_wrong_url_is_not_shown(folder):
 
 
 def test_the_ledgers_password_is_redacted_also_without_a_reference(folder):
-    (folder / "lakehouse.yaml").write_text("metadata: postgresql://me:hunter%2F22@db/lake\n")
+    (folder / "lakehouse.yaml").write_text("metadata: postgresql+psycopg://me:hunter%2F22@db/lake\n")
     config = load(folder, environ={})
     assert config.redact("x hunter%2F22 hunter/22") == "x *** ***"
     assert "hunter" not in repr(config)

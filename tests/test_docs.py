@@ -14,7 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import click
@@ -25,6 +27,7 @@ from lakehouse import Lake, errors, formats
 from lakehouse.cli import program
 from lakehouse.config.loading import SOURCES
 from lakehouse.config.models import Dataset, Job, Retries, Settings
+from lakehouse.config.openlineage import OpenLineage, Transport
 from lakehouse.formats import Format
 from lakehouse.schema import Domain, Feature, Length, Schema
 from lakehouse.sources import Source
@@ -32,6 +35,7 @@ from lakehouse.sources import Source
 PROJECT = Path(__file__).parents[1]
 README, TUTORIAL = PROJECT / "README.md", PROJECT / "docs" / "tutorial.md"
 COMMANDS, CONFIGURATION = PROJECT / "docs" / "commands.md", PROJECT / "docs" / "configuration.md"
+LINEAGE = PROJECT / "docs" / "lineage.md"
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# (\S+\.(?:yaml|py))\n")
@@ -148,7 +152,7 @@ def read_through(page, folder):
     return text, lay_out(page, folder).follow(runs).replace("```yml\n#", "```yaml\n#")
 
 
-@pytest.mark.parametrize("page", [README, TUTORIAL, COMMANDS], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [README, TUTORIAL, COMMANDS, LINEAGE], ids=lambda page: page.stem)
 def test_every_block_of_a_page_runs_and_gives_what_the_page_shows(page, tmp_path):
     text, real = read_through(page, tmp_path / "clone")
     assert text == real, f"correct {page.name}, or run: python tests/test_docs.py"
@@ -247,6 +251,7 @@ def fields(*models):
         ("Datasets", "##", fields(Dataset) - {"name"} | fields(Feature)),
         ("Features", "###", fields(Feature)),
         ("Jobs", "##", fields(Job) - {"name"}),
+        ("OpenLineage", "##", fields(OpenLineage, Transport)),
     ],
 )
 def test_the_configuration_page_has_every_key_and_no_other(title, level, known):
@@ -303,12 +308,38 @@ def test_every_link_between_pages_leads_somewhere():
             assert not anchor or anchor in anchors(target), f"{page}: {link}"
 
 
+def lacks_an_extra(told):
+    """A module may refuse to be imported where an extra that it names is not installed, and only there."""
+    named = re.search(r"pip install 'lakehouse\[(\w+)\]'", told)
+    assert named, told
+    needs = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"][named[1]]
+    with pytest.raises(metadata.PackageNotFoundError):
+        [metadata.version(re.match(r"[\w-]+", need)[0]) for need in needs]
+
+
 def test_the_public_names_are_there():
     assert lakehouse.__all__ == ["Lake"]
     for found in pkgutil.walk_packages(lakehouse.__path__, "lakehouse."):
         if not found.name.endswith("__main__"):
-            module = importlib.import_module(found.name)
+            try:
+                module = importlib.import_module(found.name)
+            except ImportError as error:
+                lacks_an_extra(str(error))
+                continue
             assert {name for name in getattr(module, "__all__", ()) if not hasattr(module, name)} == set(), found.name
+
+
+def test_the_map_of_the_ledgers_modules_in_its_docstring_is_the_real_one():
+    lines = re.findall(r"^    (\w+(?:, \w+)*)  ", lakehouse.metadata.__doc__, re.MULTILINE)
+    place = {name: at for at, line in enumerate(lines) for name in line.split(", ")}
+    assert place.keys() == {found.name for found in pkgutil.iter_modules(lakehouse.metadata.__path__)}
+    package = Path(lakehouse.metadata.__file__).parent
+    for path in set(package.rglob("*.py")) - {package / "__init__.py"}:
+        own = path.relative_to(package).parts[0].removesuffix(".py")
+        text = path.read_text("utf-8")
+        together = "".join(re.findall(r"^from lakehouse\.metadata import ([^(]*?|\([^)]*\))$", text, re.MULTILINE))
+        used = {*re.findall(r"^from lakehouse\.metadata\.(\w+)", text, re.MULTILINE), *re.findall(r"\w+", together)}
+        assert {name for name in used if place[name] < place[own]} == set(), path
 
 
 def test_the_tree_of_errors_in_the_docstring_is_the_real_one():
@@ -322,7 +353,7 @@ def test_the_tree_of_errors_in_the_docstring_is_the_real_one():
 
 
 if __name__ == "__main__":
-    for chosen in (README, TUTORIAL, COMMANDS):
+    for chosen in (README, TUTORIAL, COMMANDS, LINEAGE):
         with tempfile.TemporaryDirectory() as scratch:
             before, after = read_through(chosen, Path(scratch) / "clone")
         if before != after:
