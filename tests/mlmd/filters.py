@@ -8,6 +8,7 @@ Needs ML Metadata 1.17.1, the last release with ``filter_query``.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ import ml_metadata
 from ml_metadata.proto import metadata_store_pb2 as pb
 from sqlalchemy import delete, insert
 
+logging.getLogger("absl").setLevel(logging.ERROR)  # it warns of every query that is refused
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT)]
 
