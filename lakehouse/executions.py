@@ -40,7 +40,6 @@ _TYPE = re.compile(r"[A-Za-z_][\w.-]{0,99}", re.ASCII)
 _FORMS = frozenset({"execution", "artifact"})  # what the forms of a reference begin with
 _VERSIONED = re.compile(r"@[0-9]+$")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_PASSWORD = re.compile(_URL.pattern + r"[^/?#]*:[^/?#]*@")
 _FRAMES = 5  # of a traceback are kept
 _LAKE = str(Path(__file__).parent)
 
@@ -109,8 +108,7 @@ class Run:
                 type; an int for a float is one.
 
         Raises:
-            RecordError: the type is one of the lake's own, the URI is empty or holds a
-                password, or a property cannot be stored as it is.
+            RecordError: the type is one of the lake's own, the URI is empty, or a property cannot be stored as it is.
             MetadataError: the step has ended.
         """
         _usable("artifact", type)
@@ -122,8 +120,6 @@ class Run:
         where = os.fspath(uri)
         if not where:
             raise RecordError(f"the URI of a {type} is empty; say where it lies")
-        if _PASSWORD.match(where):
-            raise RecordError(f"the URI of a {type} holds a password; leave it out, the ledger would show it to all")
         place = self._site.config.redact(where if _URL.match(where) else Path(where).absolute().as_uri())
         with self._lock:
             self._open()
