@@ -56,8 +56,8 @@ test: $(READY) ## run the whole test suite
 mlmd: $(MLMD_READY) ## ML Metadata's own tests against our client, and both clients against each other
 	$(MLMD)/bin/python tests/mlmd/suite.py
 	$(MLMD)/bin/python -m pytest -q --confcutdir=tests/mlmd tests/mlmd/test_against_real.py
-	$(MLMD)/bin/python tests/mlmd/filters.py 2>/dev/null
-	$(MLMD)/bin/python tests/mlmd/lineage.py 2>/dev/null
+	GLOG_minloglevel=2 $(MLMD)/bin/python tests/mlmd/filters.py
+	GLOG_minloglevel=2 $(MLMD)/bin/python tests/mlmd/lineage.py
 
 static: $(READY) ## format, lint, layers and types
 	$(BIN)/ruff format --check .
