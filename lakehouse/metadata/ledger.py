@@ -206,32 +206,24 @@ class Ledger:
                 filter_query=filter_query,
             )
 
-    def count_executions(  # noqa: PLR0913  # as above
+    def count_executions(  # as above
         self,
         *,
         type: str | None = None,  # noqa: A002  # as above
-        state: ExecutionState | None = None,
         context: tuple[str, str] | None = None,
         ids: Collection[int] | None = None,
         having: str | None = None,
         until: int | None = None,
-        filter_query: str | None = None,
     ) -> int:
-        """How many executions `get_executions` would give; none of them is fetched.
-
-        Raises:
-            RecordError: (invalid) the filter query is not understood.
-        """
+        """How many executions `get_executions` would give; none of them is fetched."""
         with self._database.reading() as connection:
             return reading.count_executions(
                 connection,
                 type=type,
-                state=state,
                 context=context,
                 ids=ids,
                 having=having,
                 until=until,
-                filter_query=filter_query,
             )
 
     def get_artifacts(  # noqa: PLR0913  # as above

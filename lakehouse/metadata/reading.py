@@ -218,25 +218,23 @@ def count_executions(  # noqa: PLR0913  # as above
     connection: Connection,
     *,
     type: str | None,  # noqa: A002  # as above
-    state: ExecutionState | None,
     context: tuple[str, str] | None,
     ids: Collection[int] | None,
     having: str | None,
     until: int | None,
-    filter_query: str | None,
 ) -> int:
     """How many executions meet every condition."""
     query, _ = _executions(
         connection,
         type=type,
-        state=state,
+        state=None,
         context=context,
         found=ids is not None,
         having=having,
         saying=None,
         after=None,
         until=until,
-        filter_query=filter_query,
+        filter_query=None,
     )
     counted = matching(connection, query.with_only_columns(func.count()), (tables.execution.c.id, ids))
     return sum(int(number) for (number,) in counted)
