@@ -344,7 +344,7 @@ def test_a_value_that_does_not_fit_its_type_is_refused(project, feature, says):
         "{type: bool, default: true}",
         "{type: bool, default: yes}",
         "{type: string, domain: [NO, 1, '1.10', 007]}",
-        "{type: binary, default: abc}",
+        "{type: bytes, default: abc}",
     ],
 )
 def test_a_value_that_fits_its_type_is_taken(project, feature):

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lakehouse import Lake
+from lakehouse.config.flow import flow
 from lakehouse.config.yaml import parse
-from lakehouse.scaffold.flow import flow
 
 NULLS = ["", "NA", "NULL", "null", "-", r"\N", "N/A", "nan", "NaN"]
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=["Cs"]), max_size=12)
@@ -160,6 +160,7 @@ def test_no_object_of_json_lines_that_were_read_wholly_is_rejected(files):
         assert [one.rejected for one in ran.curated] == [0] * len(files), told
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.one_of(st.none(), st.booleans(), TEXT, WORDS, st.integers(-9, 9)),

@@ -7,22 +7,34 @@
 from __future__ import annotations
 
 from lakehouse.config.cron import Cron
+from lakehouse.config.datasets import change_dataset, dataset_file, schema_text
 from lakehouse.config.dotted import curate_function, load_functions, load_object
+from lakehouse.config.editing import GONE, Edit
+from lakehouse.config.flow import flow
 from lakehouse.config.loading import load
 from lakehouse.config.models import Config, Dataset, Job, Retries, Tolerance
 from lakehouse.config.openlineage import OpenLineage, Transport
+from lakehouse.config.validation import HistoryPolicy, Validation
 
 __all__ = [
+    "GONE",
     "Config",
     "Cron",
     "Dataset",
+    "Edit",
+    "HistoryPolicy",
     "Job",
     "OpenLineage",
     "Retries",
     "Tolerance",
     "Transport",
+    "Validation",
+    "change_dataset",
     "curate_function",
+    "dataset_file",
+    "flow",
     "load",
     "load_functions",
     "load_object",
+    "schema_text",
 ]

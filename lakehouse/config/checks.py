@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import decimal
 import re
-import zoneinfo
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import polars as pl
 
+from lakehouse.config.literals import unfit_values
 from lakehouse.config.models import Dataset
-from lakehouse.config.problems import Path, quoted
+from lakehouse.config.problems import Path
 from lakehouse.errors import nearest
-from lakehouse.schema import Feature, FeatureType
+from lakehouse.schema import FeatureType
 
 __all__ = ["dataset_problems"]
 
@@ -26,12 +23,16 @@ _QUERY = re.compile(r"\bselect\b|\bread_\w+\s*\(", re.IGNORECASE)
 def dataset_problems(dataset: Dataset) -> Iterator[tuple[Path, str]]:
     """Every contradiction within a dataset: the key path it is about, and what is wrong."""
     yield from _names(dataset)
+    yield from _roles(dataset)
     yield from _renames(dataset)
     yield from _derived(dataset)
     yield from _declared(dataset)
+    yield from _checks(dataset)
+    yield from _environments(dataset)
+    yield from _needs(dataset)
     for name, feature in dataset.schema.features.items():
-        for path, text in _values(feature):
-            yield ("schema", "features", name, *path), text
+        for path, text in unfit_values(name, feature):
+            yield ("schema", *path), text
 
 
 def _names(dataset: Dataset) -> Iterator[tuple[Path, str]]:
@@ -46,19 +47,66 @@ def _names(dataset: Dataset) -> Iterator[tuple[Path, str]]:
     yield from (
         (path, f"'{name}' is not a feature.{nearest(name, features)}") for path, name in named if name not in features
     )
+
+
+def _roles(dataset: Dataset) -> Iterator[tuple[Path, str]]:
+    """Features whose part in the dataset their type does not suit."""
+    features = dataset.schema.features
     event = features.get(dataset.event_time or "")
-    if event is not None and event.type not in _ORDERED:
-        yield ("event_time",), f"'{dataset.event_time}' is {event.type.value}; it must be date or datetime"
+    if event is not None and (event.type not in _ORDERED or event.repeated):
+        yield ("event_time",), f"'{dataset.event_time}' is {event.kind}; it must be date or datetime"
+    for index, name in enumerate(dataset.keys):
+        feature = features.get(name)
+        if feature is not None and (feature.repeated or feature.type is FeatureType.STRUCT):
+            yield ("keys", index), f"'{name}' is {feature.kind}; a key must be a single value"
     for index, name in enumerate(dataset.partition_by):
         feature = features.get(name)
-        if feature is None:
-            continue
-        if feature.personal:
+        if feature is not None and feature.personal:
             yield ("partition_by", index), f"'{name}' is personal; its values would stand in folder names"
-        if feature.type not in _PARTITIONS:
-            yield ("partition_by", index), f"'{name}' is {feature.type.value}; it must be string, int, date or bool"
+        if feature is not None and (feature.type not in _PARTITIONS or feature.repeated):
+            yield ("partition_by", index), f"'{name}' is {feature.kind}; it must be string, int, date or bool"
     if len(set(dataset.partition_by)) == len(features):
         yield ("partition_by",), "names every feature; at least one must be left to store"
+
+
+def _checks(dataset: Dataset) -> Iterator[tuple[Path, str]]:
+    dtypes = dataset.schema.dtypes
+    for name, check in dataset.schema.checks.items():
+        problem = _expression(check.sql, dtypes, {}, "a check must be of its own row", boolean=True)
+        if problem:
+            yield ("schema", "checks", name), problem
+
+
+def _environments(dataset: Dataset) -> Iterator[tuple[Path, str]]:
+    schema = dataset.schema
+    for name, feature in schema.features.items():
+        for index, one in enumerate(feature.not_in_environment):
+            if one not in schema.environments:
+                hint = nearest(one, schema.environments) or " Name it below schema.environments."
+                path = ("schema", "features", name, "not_in_environment", index)
+                yield path, f"'{one}' is not in schema.environments, so nothing is in it but by in_environment.{hint}"
+        for index, one in enumerate(feature.in_environment):
+            hint = nearest(one, schema.environments)
+            # One that only this feature is in is legal: a label that only one environment has.
+            if one not in schema.environments and hint.startswith(" Did"):
+                yield (
+                    ("schema", "features", name, "in_environment", index),
+                    f"'{one}' is not in schema.environments.{hint}",
+                )
+    wanted, known = dataset.validation.environment, schema.known_environments()
+    if wanted is not None and wanted not in known:
+        hint = nearest(wanted, known) or " Name it below schema.environments."
+        yield ("validation", "environment"), f"there is no environment '{wanted}'.{hint}"
+    elif wanted is not None and not schema.within(wanted).features:
+        yield ("validation", "environment"), f"no feature is in '{wanted}'"
+
+
+def _needs(dataset: Dataset) -> Iterator[tuple[Path, str]]:
+    """What a schema asks that the dataset does not say enough for."""
+    if dataset.schema.keys is not None and not dataset.keys:
+        yield ("schema", "keys"), "the dataset names no keys that could be unique; add keys: [...] to it"
+    if dataset.schema.freshness is not None and dataset.event_time is None:
+        yield ("schema", "freshness"), "is counted from event_time, which the dataset does not name"
 
 
 def _renames(dataset: Dataset) -> Iterator[tuple[Path, str]]:
@@ -79,10 +127,13 @@ def _renames(dataset: Dataset) -> Iterator[tuple[Path, str]]:
 def _derived(dataset: Dataset) -> Iterator[tuple[Path, str]]:
     features = dataset.schema.features
     readable = {name: feature.dtype for name, feature in features.items() if not feature.computed}
+    by_function = "which is made by the function, which runs after; make this one there too"
+    made = {name: by_function for name in features if name not in readable}
+    made |= dict.fromkeys(dataset.derive, "which is derived itself; write that expression out here")
     for name, sql in dataset.derive.items():
         if name not in features:
             yield ("derive", name), f"'{name}' is not a feature; add it to schema.features.{nearest(name, features)}"
-        problem = _expression(sql, readable, dataset)
+        problem = _expression(sql, readable, made, "a derived value must come from its own row")
         if problem:
             yield ("derive", name), problem
 
@@ -103,7 +154,18 @@ def _declared(dataset: Dataset) -> Iterator[tuple[Path, str]]:
                 yield ("columns", name, index), f"'{read}' is made by the function itself; name what that is made from"
 
 
-def _expression(sql: str, readable: dict[str, pl.DataType], dataset: Dataset) -> str | None:
+def _expression(
+    sql: str, readable: Mapping[str, pl.DataType], made: Mapping[str, str], own: str, *, boolean: bool = False
+) -> str | None:
+    """What is wrong with an SQL expression over the features of its own row; None where nothing is.
+
+    Args:
+        sql: the expression.
+        readable: what it may read.
+        made: what it may not read though it is there, and why.
+        own: what to say of one that is a value for a whole batch.
+        boolean: whether it must be true or false.
+    """
     if _QUERY.search(sql):
         return "must be an expression over its own row; queries and functions that read files are not"
     try:
@@ -112,119 +174,19 @@ def _expression(sql: str, readable: dict[str, pl.DataType], dataset: Dataset) ->
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         return f"not an SQL expression: {_first_line(error)}"
     for root in sorted(roots - readable.keys()):
-        if root in dataset.derive:
-            return f"reads '{root}', which is derived itself; write that expression out here"
-        if root in dataset.schema.features:
-            return f"reads '{root}', which is made by the function, which runs after; make this one there too"
-        return f"reads '{root}', which is not a feature.{nearest(root, readable)}"
+        why = made.get(root) or f"which is not a feature.{nearest(root, readable)}"
+        return f"reads '{root}', {why}"
     frame = pl.DataFrame({name: pl.Series([None, None], dtype=dtype) for name, dtype in readable.items()})
     try:
-        height = frame.lazy().select(expression).collect().height
+        result = frame.lazy().select(expression).collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         return f"cannot be computed from these types: {_first_line(error)}"
-    if height == 1 and roots:
-        return "is one value for a whole batch; a derived value must come from its own row"
-    return None
+    if result.height == 1 and roots:
+        return f"is one value for a whole batch; {own}"
+    if boolean and result.dtypes != [pl.Boolean]:
+        return f"must be true or false of a row, this gives {', '.join(map(str, result.dtypes))}"
+    return "reads no feature, so it says nothing of a row" if boolean and not roots else None
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _values(feature: Feature) -> Iterator[tuple[Path, str]]:
-    stated: list[tuple[Path, Any]] = []
-    if feature.timezone is not None and feature.timezone not in zoneinfo.available_timezones():
-        yield ("timezone",), f"not a time zone: {quoted(feature.timezone)}"
-    if feature.default is not None:
-        stated.append((("default",), feature.default))
-    domain = feature.domain
-    if domain is not None:
-        # A list directly under `domain` is short for `values`; the line of either is found by its nearest key.
-        stated += [(("domain", "values", index), value) for index, value in enumerate(domain.values or ())]
-        stated += [(("domain", end), value) for end in ("min", "max") if (value := getattr(domain, end)) is not None]
-    parsed: dict[Path, Any] = {}
-    for path, value in stated:
-        try:
-            parsed[path] = _parse(feature, value)
-        except (ValueError, OverflowError, decimal.InvalidOperation) as error:
-            reason = str(error) if isinstance(error, _UnfitError) else f"cannot be read as {feature.type.value}"
-            yield path, f"{reason}, found {quoted(value)}"
-    low, high = parsed.get(("domain", "min")), parsed.get(("domain", "max"))
-    try:
-        if low is not None and high is not None and low > high:
-            yield ("domain", "min"), f"{quoted(low)} is above max, so nothing is allowed"
-    except TypeError:
-        yield ("domain", "min"), "min and max must both have a UTC offset, or neither"
-
-
-class _UnfitError(ValueError):
-    """A reason worth more than "cannot be read"."""
-
-
-def _parse(feature: Feature, value: Any) -> Any:
-    """The typed value of what YAML holds.
-
-    Raises:
-        ValueError: it is no value of the feature's type.
-    """
-    if value is None or isinstance(value, (dict, list, tuple)):
-        raise _UnfitError(f"must be one {feature.type.value}")
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    if feature.type is not FeatureType.BOOL and isinstance(value, bool):
-        raise _UnfitError("is a bool here; put it in quotes to make it text")
-    match feature.type:
-        case FeatureType.INT:
-            return _int(text)
-        case FeatureType.FLOAT:
-            return _float(text)
-        case FeatureType.DECIMAL:
-            return _decimal(feature, text)
-        case FeatureType.BOOL if isinstance(value, bool) or text in (*feature.true_values, *feature.false_values):
-            return text
-        case FeatureType.STRING | FeatureType.BINARY if not isinstance(value, float):
-            return text
-        case FeatureType.STRING | FeatureType.BINARY:
-            raise _UnfitError("is a number here; put it in quotes to keep it as written")
-        case FeatureType.DATE | FeatureType.DATETIME:
-            return _moment(feature, text)
-    raise _UnfitError(f"must be one of {', '.join((*feature.true_values, *feature.false_values))}")
-
-
-def _int(text: str) -> int:
-    if not re.fullmatch(r"[-+]?[0-9]{1,19}", text) or not -(2**63) <= int(text) < 2**63:
-        raise _UnfitError("must be a whole number of at most 64 bits")
-    return int(text)
-
-
-def _float(text: str) -> float:
-    number = float(text)
-    if "_" in text or number != number:  # noqa: PLR0124  # only NaN is unequal to itself
-        raise _UnfitError("must be a number")
-    return number
-
-
-def _decimal(feature: Feature, text: str) -> decimal.Decimal:
-    number = decimal.Decimal(text)
-    if "_" in text or not number.is_finite():
-        raise _UnfitError("must be a number")
-    _, digits, exponent = number.as_tuple()
-    scale = max(0, -int(exponent))
-    whole = max(0, len(digits) + int(exponent))
-    if scale > feature.scale or whole > feature.precision - feature.scale:
-        raise _UnfitError(f"does not fit decimal({feature.precision}, {feature.scale})")
-    return number
-
-
-def _moment(feature: Feature, text: str) -> dt.date | dt.datetime:
-    whole = feature.type is FeatureType.DATETIME
-    if feature.format is not None:
-        try:
-            moment = dt.datetime.strptime(text, feature.format)  # noqa: DTZ007  # only whether it can be read matters
-            return moment if whole else moment.date()
-        except ValueError:
-            pass  # ISO 8601 is allowed beside the format
-    try:
-        return dt.datetime.fromisoformat(text) if whole else dt.date.fromisoformat(text)
-    except ValueError:
-        form = "ISO 8601" + (f" or {feature.format}" if feature.format else "")
-        raise _UnfitError(f"must be a {feature.type.value} as {form}") from None

@@ -29,7 +29,7 @@ SOURCES = {"files": "lakehouse.sources.files.FilesSource", "http": "lakehouse.so
 """The kinds of source that come with the lake, by the ``type`` that picks them."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-_ZONES = ("raw", "curated", "quarantine")
+_ZONES = ("raw", "curated", "quarantine", "statistics")
 _FOLDERS = ("sources", "datasets", "jobs")
 _DATABASES = ("sqlite", "mysql+pymysql", "postgresql+psycopg")
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import zoneinfo
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,11 +14,13 @@ import pydantic.dataclasses
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from lakehouse.config import cron
+from lakehouse.config.fingerprints import fingerprint
 from lakehouse.config.openlineage import OpenLineage
+from lakehouse.config.validation import Validation
 from lakehouse.errors import NotFoundError, nearest
 from lakehouse.schema import Schema
 from lakehouse.sources import Source
-from lakehouse.sources.units import Duration, Size
+from lakehouse.units import Duration, Size
 
 __all__ = ["Config", "Dataset", "Job", "Retries", "Settings", "Tolerance"]
 
@@ -103,6 +103,7 @@ class Dataset:
         partition_by: features the table is partitioned by.
         new_columns: what is done with columns that are no feature.
         missing_columns: what is done with a file that lacks an optional feature's column.
+        validation: what is measured and judged when it is curated.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Dataset:
     partition_by: tuple[str, ...] = ()
     new_columns: Literal["add", "ignore", "reject"] = "ignore"
     missing_columns: Literal["allow", "reject"] = "allow"
+    validation: Validation = Validation()
 
     def __post_init__(self) -> None:
         # A feature in `derive` is computed whether or not it says so.
@@ -150,21 +152,8 @@ class Dataset:
         }
 
     def fingerprint(self, source: Source) -> str:
-        """A hash of all that decides what rows a raw file gives: the same hash, the same rows.
-
-        What is written for people or for lineage, the layout of the table and all secrets are no part of it.
-        """
-        features = self.schema.model_dump(mode="json")["features"]
-        for feature in features.values():
-            del feature["description"], feature["unit"]
-        decides = {
-            "format": source.format.model_dump(mode="json"),
-            "features": list(features.items()),
-            **self.mapping,
-            "max_rejected": str(self.max_rejected),
-        }
-        text = json.dumps(decides, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        """A hash of all that decides what rows a raw file gives: the same hash, the same rows."""
+        return fingerprint(self, source)
 
 
 class Retries(BaseModel):

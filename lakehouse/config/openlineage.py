@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from lakehouse.sources.units import Duration
+from lakehouse.units import Duration
 
 __all__ = ["OpenLineage", "Transport"]
 

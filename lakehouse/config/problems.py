@@ -17,6 +17,7 @@ from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 from lakehouse.config.yaml import Document
 from lakehouse.errors import ConfigError, nearest
 from lakehouse.records import printable
+from lakehouse.schema import AS_SAID, FROM_FILE, NOT_IN_FILES
 
 __all__ = ["File", "Path", "Problems"]
 
@@ -93,7 +94,7 @@ class Problems:
             prefix: the key path of the data in the file.
         """
         try:
-            return TypeAdapter(kind).validate_python(data)
+            return TypeAdapter(kind).validate_python(data, context=FROM_FILE)
         except ValidationError as error:
             for detail in error.errors(include_url=False, include_input=False):
                 self._explain(kind, file, prefix, detail)
@@ -119,6 +120,8 @@ class Problems:
 def _message(detail: Any, raw: Any, siblings: Sequence[str], *, hidden: bool) -> str:
     code, context = str(detail["type"]), detail.get("ctx", {})
     shown = "" if hidden or raw is None or isinstance(raw, (dict, list)) else f", found {quoted(raw)}"
+    if code == AS_SAID:
+        return str(context["error"])
     if code.startswith("missing"):
         return "is required and missing"
     if code in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -187,7 +190,7 @@ def _model_fields(kind: Any) -> Mapping[str, Any]:
 
 def _siblings(kind: Any, path: Sequence[str | int]) -> tuple[str, ...]:
     fields = _model_fields(_annotation(kind, path[:-1]))
-    return tuple(f.alias or name for name, f in fields.items() if f.init is not False)
+    return tuple(f.alias or name for name, f in fields.items() if f.init is not False and name not in NOT_IN_FILES)
 
 
 def _secret(kind: Any) -> bool:

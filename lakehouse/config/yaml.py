@@ -26,6 +26,7 @@ MAX_ALIASED = 10_000
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"-?(?:(?:0|[1-9][0-9]*)?\.[0-9]+|(?:0|[1-9][0-9]*)\.?)(?:[eE][-+]?[0-9]+)?")
+_BARE_LIST = re.compile(r"\{.*\btype: *list *\[")
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS |= dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False)
 _WORDS |= dict.fromkeys((".inf", ".Inf", ".INF"), float("inf"))
@@ -127,6 +128,8 @@ def _explained(text: str, error: yaml.MarkedYAMLError, number: int | None) -> st
     line = "".join(text.split("\n")[number - 1 : number]) if number else ""
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "a tab indents this line; YAML wants spaces"
+    if _BARE_LIST.search(line):
+        return 'not YAML: within { } a type with brackets stands in quotes: {type: "list[int]"}'
     reason = str(error.problem or error.context or "it cannot be parsed")
     return f"not YAML: {reason}" + (f" ({error.context})" if error.context and error.problem else "")
 

@@ -17,11 +17,12 @@ from lakehouse.records import Note, printable
 from lakehouse.scaffold import writing
 from lakehouse.scaffold.features import Guess, guess, settle
 from lakehouse.scaffold.grouping import Found, Group, find, fresh
+from lakehouse.scaffold.reading import rows_of
 from lakehouse.scaffold.sampling import Sample, sample
 from lakehouse.scaffold.sniffing import ENDINGS
 from lakehouse.scaffold.starting import GITIGNORE, STARTING_SET
 
-__all__ = ["Scaffolded", "init"]
+__all__ = ["Scaffolded", "init", "rows_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def _root(project: Path) -> tuple[str, list[Path]]:
 
     A ``data/raw`` that no lake made is the user's own, and must not become the raw zone.
     """
-    zones = [project / "data" / zone for zone in ("raw", "curated", "quarantine")]
+    zones = [project / "data" / zone for zone in ("raw", "curated", "quarantine", "statistics")]
     if (project / "data" / "metadata.db").exists():
         return "data", zones
     return (

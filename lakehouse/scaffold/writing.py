@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lakehouse.config.flow import comment, flow
 from lakehouse.scaffold.features import Guess
-from lakehouse.scaffold.flow import comment, flow
 from lakehouse.scaffold.grouping import fresh, snake
 
 __all__ = ["dataset", "feature_names", "job", "settings", "source"]

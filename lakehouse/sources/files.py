@@ -22,7 +22,7 @@ from pydantic import BeforeValidator, Field
 from lakehouse.errors import SourceError, nearest
 from lakehouse.records import Sighting, printable
 from lakehouse.sources import Download, Offer, Source
-from lakehouse.sources.units import Duration
+from lakehouse.units import Duration
 
 __all__ = ["FilesSource", "origin_of", "storable"]
 

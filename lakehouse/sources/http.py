@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from lakehouse.errors import SourceError
 from lakehouse.records import Sighting, printable
 from lakehouse.sources import Download, Offer, Source
-from lakehouse.sources.units import Duration, Size
+from lakehouse.units import Duration, Size
 
 if TYPE_CHECKING:  # 0.1 s that a configuration without an http source need not spend
     import httpcore2

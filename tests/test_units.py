@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakehouse.sources.units import duration, size, written
+from lakehouse.units import duration, size, written
 
 
 @pytest.mark.parametrize(
