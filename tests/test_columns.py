@@ -156,7 +156,7 @@ def curated(mapping, table):
     text = pl.LazyFrame(table, schema=dict.fromkeys(table, pl.String)).with_columns(
         _raw=pl.lit("raw"), _row=pl.int_range(1, pl.len() + 1)
     )
-    checked, _, _ = check(text, dict.fromkeys(table, pl.String()), mapping)
+    checked = check(text, dict.fromkeys(table, pl.String()), mapping).rows
     return checked.select(*mapping.schema.features).collect(optimizations=SAFE)
 
 

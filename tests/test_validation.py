@@ -20,8 +20,9 @@ def split(columns: dict, features: dict, dtypes: dict | None = None, **mapping):
     held = dict(frame.schema)
     frame = frame.with_columns(_raw=pl.lit("f" * 64), _row=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
     made = Mapping(Schema(features={n: Feature(**f) for n, f in features.items()}), **mapping)
-    checked, valid, rejected = check(frame.lazy(), held, made)
-    counted, good, bad = pl.collect_all([checked.select("_ok"), valid, rejected], engine="streaming")
+    checked = check(frame.lazy(), held, made)
+    frames = [checked.rows.select("_ok"), checked.valid, checked.rejected]
+    counted, good, bad = pl.collect_all(frames, engine="streaming")
     assert counted.height == frame.height == good.height + bad.height
     assert counted["_ok"].sum() == good.height
     assert bad["reasons"].list.len().min() in (None, *range(1, 99))
@@ -54,7 +55,7 @@ GOOD = [
     ({"type": "datetime"}, "2013-01-01T12:00:00+02:00", datetime(2013, 1, 1, 10, tzinfo=UTC)),
     ({"type": "datetime"}, "2013-01-01T12:00:00.000001Z", datetime(2013, 1, 1, 12, 0, 0, 1, tzinfo=UTC)),
     ({"type": "datetime", "timezone": "Europe/Oslo"}, "2013-07-01 12:00:00", datetime(2013, 7, 1, 10, tzinfo=UTC)),
-    ({"type": "binary"}, "aGk=", b"hi"),
+    ({"type": "bytes"}, "aGk=", b"hi"),
 ]
 BAD = [
     (
@@ -70,7 +71,7 @@ BAD = [
         ["2013-01-01T12:00:00", "2013-01-01", "2013-02-30T00:00:00Z", "", "2013-01-01T12:00:00.0000001Z"],
     ),
     ({"type": "datetime", "timezone": "Europe/Oslo"}, ["2013-03-31T02:30:00", "2013-10-27T02:30:00", "x"]),
-    ({"type": "binary"}, ["%%%", "aGk"]),
+    ({"type": "bytes"}, ["%%%", "aGk"]),
 ]
 
 

@@ -20,8 +20,8 @@ def split(frame, features, added=(), **mapping):
     """Valid and rejected rows of a typed file."""
     made = Mapping(Schema(features={n: Feature(**f) for n, f in features.items()}), **mapping)
     rows = frame.with_columns(**PROVENANCE).lazy()
-    _, valid, rejected = check(rows, dict(frame.schema), made, added)
-    good, bad = pl.collect_all([valid, rejected], engine="streaming")
+    checked = check(rows, dict(frame.schema), made, added)
+    good, bad = pl.collect_all([checked.valid, checked.rejected], engine="streaming")
     assert good.height + bad.height == frame.height
     return good, bad
 

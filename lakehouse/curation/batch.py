@@ -8,11 +8,8 @@ and the others go on.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import itertools
-import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -24,10 +21,12 @@ import pyarrow.parquet as pq
 from lakehouse.columns import SAFE
 from lakehouse.config import Dataset
 from lakehouse.curation.header import Header
+from lakehouse.curation.outcome import Outcome, per_file, quarantined, raise_if_disk, rows_of, unsplit_records
 from lakehouse.errors import FormatError, LakehouseError, SchemaError, StorageError
 from lakehouse.formats import Careful, Count, Format, Prepared, Raw
 from lakehouse.records import Note
-from lakehouse.validation import Mapping, check, too_strict
+from lakehouse.validation import Mapping, RowRule, check, count_broken, sum_broken, too_strict
+from lakehouse.validation.statistics import Broken
 
 __all__ = ["Stamp", "Written", "cut", "write"]
 
@@ -59,6 +58,10 @@ class Written:
         counts: rows read and rejected of each raw file (sha256) that was read.
         refused: why a raw file (sha256) was refused as a whole.
         added: columns taken along that the schema does not know.
+        broken: the rules that rows broke, whether or not they were rejected for it.
+        filled: curated rows whose missing value a default took the place of, by feature.
+        unknown: columns of the files that no feature reads.
+        absent: features whose column no file had.
     """
 
     valid: list[Path] = field(default_factory=list)
@@ -66,6 +69,10 @@ class Written:
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     added: list[str] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
+    filled: dict[str, int] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
     @property
@@ -103,6 +110,7 @@ def write(  # noqa: PLR0913  # the batch's parts, by name
     stamp: Stamp,
     work: Path,
     progress: Callable[[int], None],
+    private: Collection[str] = (),
 ) -> Written:
     """Read raw files and write their rows, typed and checked, to Parquet files in ``work``.
 
@@ -115,12 +123,13 @@ def write(  # noqa: PLR0913  # the batch's parts, by name
         stamp: the batch's own provenance.
         work: an empty folder on the lake's disk.
         progress: told the raw bytes of each piece that is done.
+        private: columns whose values must not be told, beside those the schema calls personal.
 
     Raises:
         SchemaError: rows were lost or doubled by the curation function.
         StorageError: the disk refused.
     """
-    return _Batch(dataset, reader, mapping, stamp, work, sizes, progress).run(files)
+    return _Batch(dataset, reader, mapping, stamp, work, sizes, progress, private).run(files)
 
 
 class _Batch:
@@ -133,6 +142,7 @@ class _Batch:
         work: Path,
         sizes: dict[str, int],
         progress: Callable[[int], None],
+        private: Collection[str],
     ) -> None:
         self.dataset = dataset
         self.reader = reader
@@ -141,7 +151,9 @@ class _Batch:
         self.work = work
         self.sizes = sizes
         self.progress = progress
+        self.private = private
         self.written = Written()
+        self._broken: dict[tuple[RowRule, ...], list[Path]] = {}  # masks of broken rules, by what their bits mean
         self._number = itertools.count()
 
     def run(self, files: Sequence[Raw]) -> Written:
@@ -150,6 +162,11 @@ class _Batch:
             for piece in cut(group, lambda file: self.sizes[file.raw.sha256], _SCAN_BYTES):
                 self._scan(piece)
                 self.progress(sum(self.sizes[file.raw.sha256] for file in piece))
+        self.written.unknown, self.written.absent = self.header.unknown, self.header.absent
+        counted = [count_broken(masks, rules) for rules, masks in self._broken.items()]
+        self.written.broken = sum_broken([*self.written.broken, *itertools.chain(*counted)])
+        for mask in itertools.chain(*self._broken.values()):
+            mask.unlink()
         return self.written
 
     def _prepare(self, raw: Raw) -> Prepared | None:
@@ -178,7 +195,7 @@ class _Batch:
         try:
             outcome = self._sink(self.reader.scan(files), files)
         except PolarsError as error:
-            _raise_if_disk(error)
+            raise_if_disk(error)
             if len(files) == 1:
                 self._carefully(files[0])
                 return
@@ -214,7 +231,7 @@ class _Batch:
         except FormatError as error:
             self._refuse(file.raw, error)
         except PolarsError as error:
-            _raise_if_disk(error)
+            raise_if_disk(error)
             what = f"'{file.raw.name}' cannot be read: {str(error).splitlines()[0]}"
             mapping = self.header.mapping
             if mapping.function is not None or mapping.derive:
@@ -222,37 +239,46 @@ class _Batch:
                 raise SchemaError(f"dataset '{self.dataset.name}': derive or the curation function: {what}") from error
             self._refuse(file.raw, FormatError(what))
 
-    def _sink(self, frame: pl.LazyFrame, files: Sequence[Prepared], careful: Careful | None = None) -> _Outcome:
+    def _sink(self, frame: pl.LazyFrame, files: Sequence[Prepared], careful: Careful | None = None) -> Outcome:
         """One streaming pass: valid rows, rejected rows and counts."""
         columns = files[0].columns
         dtypes = {name: dtype for name, dtype in frame.collect_schema().items() if name in columns}
         try:
-            checked, valid, rejected = check(frame, dtypes, self.header.mapping, self.header.added(columns))
+            checked = check(frame, dtypes, self.header.mapping, self.header.added(columns), self.private)
         except SchemaError as error:
             raise SchemaError(f"dataset '{self.dataset.name}': {error}") from error
+        valid, rejected = checked.valid, checked.rejected
         if careful is not None:
-            rejected = pl.concat([rejected, _quarantined(careful.broken)])
+            rejected = pl.concat([rejected, quarantined(careful.broken)])
         sort = self.dataset.event_time is not None and sum(self.sizes[f.raw.sha256] for f in files) <= _SORT_BYTES
         if sort:
             valid = valid.sort(str(self.dataset.event_time), nulls_last=True, maintain_order=True)
         number = next(self._number)
-        outcome = _Outcome(self.work / f"valid-{number}", self.work / f"rejected-{number}.parquet")
+        outcome = Outcome(
+            self.work / f"valid-{number}",
+            self.work / f"rejected-{number}.parquet",
+            self.work / f"broken-{number}.parquet",
+            checked.rules,
+        )
         partition = list(self.dataset.partition_by)
         target: Path | pl.PartitionBy = outcome.valid / "part.parquet"
         if partition:
             target = pl.PartitionBy(outcome.valid, key=partition, include_key=False)
+        filled = {f"filled:{name}": rows for name, rows in checked.filled.items()}
         suspect = pl.col("_suspect").sum() if careful is None else pl.lit(0)
         sinks = [
             self._stamped(valid).sink_parquet(
                 target, compression="zstd", compression_level=_ZSTD, maintain_order=sort, mkdir=True, lazy=True
             ),
             self._stamped(rejected).sink_parquet(outcome.rejected, compression="zstd", lazy=True),
-            _per_file(checked, files, suspects=suspect, rejected=(~pl.col("_ok")).sum()),
+            checked.broken.sink_parquet(outcome.broken, compression="zstd", lazy=True),
+            per_file(checked.rows, files, suspects=suspect, rejected=(~pl.col("_ok")).sum(), **filled),
         ]
         if self.header.mapping.function is not None:
-            sinks += [_rows_of(frame), _rows_of(checked)]
-        _, _, counts, *rows = self._collected(sinks)
-        self._conserve(outcome, counts, rows, files)
+            sinks += [rows_of(frame), rows_of(checked.rows)]
+        _, _, _, counts, *rows = self._collected(sinks)
+        outcome.filled = {name: int(counts[f"filled:{name}"].sum()) for name in checked.filled}
+        self._conserve(outcome, counts.drop(filled), rows, files)
         return outcome
 
     def _collected(self, sinks: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
@@ -273,7 +299,7 @@ class _Batch:
         )
 
     def _conserve(
-        self, outcome: _Outcome, counts: pl.DataFrame, rows: Sequence[pl.DataFrame], files: Sequence[Prepared]
+        self, outcome: Outcome, counts: pl.DataFrame, rows: Sequence[pl.DataFrame], files: Sequence[Prepared]
     ) -> None:
         """Rows read = rows written as valid + rows written as rejected, by the Parquet files' own word.
 
@@ -304,74 +330,18 @@ class _Batch:
                 f"dataset '{self.dataset.name}': {read:,} rows were read from '{files[0].raw.name}' and on, but "
                 f"{valid:,} valid and {rejected:,} rejected ones were written. Nothing was appended; please report this"
             )
+        outcome.unsplit = broken
         for file in files:
             read, bad = checked.get(file.raw.sha256, (0, 0))
             outcome.counts[file.raw.sha256] = (read + broken, bad + broken)
 
-    def _keep(self, outcome: _Outcome) -> None:
+    def _keep(self, outcome: Outcome) -> None:
         self.written.valid += [path for path in outcome.parts() if pq.read_metadata(path).num_rows]
         if outcome.bad:
             self.written.rejected.append(outcome.rejected)
         self.written.counts |= outcome.counts
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """What one scan wrote.
-
-    Attributes:
-        valid: folder of the Parquet files of valid rows.
-        rejected: Parquet file of rejected rows.
-        scanned: what the scan itself counted of each raw file.
-        counts: rows read and rejected of each raw file.
-    """
-
-    valid: Path
-    rejected: Path
-    scanned: dict[str, Count] = field(default_factory=dict)
-    counts: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-    @property
-    def bad(self) -> int:
-        return sum(bad for _, bad in self.counts.values())
-
-    def parts(self) -> list[Path]:
-        return sorted(self.valid.rglob("*.parquet"))
-
-    def discard(self) -> None:
-        shutil.rmtree(self.valid, ignore_errors=True)
-        self.rejected.unlink(missing_ok=True)
-
-
-def _per_file(frame: pl.LazyFrame, files: Sequence[Prepared], **sums: pl.Expr) -> pl.LazyFrame:
-    """Number of rows, and sums, of each raw file."""
-    columns = [pl.len().alias("rows"), *[total.alias(name) for name, total in sums.items()]]
-    if len(files) == 1:
-        return frame.select(pl.lit(files[0].raw.sha256).alias("_raw"), *columns)
-    return frame.group_by("_raw").agg(columns)
-
-
-def _rows_of(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Which rows of which raw files a frame holds: their number and a sum of their row numbers' hashes."""
-    mark = (pl.col("_row").hash() // 2**24).sum()
-    return frame.group_by("_raw").agg(pl.len().alias("rows"), mark.alias("mark")).sort("_raw")
-
-
-def _quarantined(broken: pl.LazyFrame) -> pl.LazyFrame:
-    """Broken records as quarantine has them, without their stamp."""
-    return broken.select(
-        reasons=pl.concat_list("_reason"), fields=pl.lit(None, pl.String), text="_text", _raw="_raw", _row="_row"
-    )
-
-
-def _raise_if_disk(error: BaseException) -> None:
-    """A full or read-only disk is no fault of the file being read.
-
-    Raises:
-        StorageError: it is that.
-    """
-    code = error.errno if isinstance(error, OSError) else None
-    text = str(error)
-    for refusal in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
-        if code == refusal or f"os error {refusal})" in text or os.strerror(refusal) in text:
-            raise StorageError(f"curating: {os.strerror(refusal)}; nothing was appended") from error
+        for name, rows in outcome.filled.items():
+            self.written.filled[name] = self.written.filled.get(name, 0) + rows
+        self._broken.setdefault(outcome.rules, []).append(outcome.broken)
+        if outcome.unsplit:
+            self.written.broken += unsplit_records(outcome.rejected)

@@ -9,6 +9,7 @@ from lakehouse.config import Dataset
 from lakehouse.errors import FormatError, nearest
 from lakehouse.formats import delimiter_hint
 from lakehouse.records import Note, printable
+from lakehouse.schema import Action, Rule
 from lakehouse.validation import Mapping
 
 __all__ = ["Header"]
@@ -34,6 +35,18 @@ class Header:
         self._expected = mapping.columns()
         self._fits: dict[tuple[str, ...], _Fit] = {}
         self._told: set[tuple[str, ...]] = set()
+        self._inside = mapping.inside.features
+
+    @property
+    def unknown(self) -> list[str]:
+        """Columns of the files seen that no feature reads."""
+        return [*dict.fromkeys(column for columns in self._told for column in self._fits[columns].new)]
+
+    @property
+    def absent(self) -> list[str]:
+        """Features whose column no file seen had."""
+        lacking = [self._fits[columns].missing for columns in self._told]
+        return [feature for feature in self._expected if lacking and all(feature in missing for missing in lacking)]
 
     def check(self, columns: tuple[str, ...], name: str) -> list[Note]:
         """Refuse a file whose columns do not fit; what a person should know of one that does.
@@ -44,8 +57,7 @@ class Header:
         """
         fit = self._fit(columns)
         for feature, column in fit.missing.items():
-            described = self.mapping.schema.features[feature]
-            if described.required and described.default is None:
+            if self._needed(feature):
                 raise FormatError(f"'{name}' lacks the required column '{column}'.{self._hint(column, columns)}")
             if self.dataset.missing_columns == "reject":
                 raise FormatError(
@@ -88,11 +100,22 @@ class Header:
             new = [c for c in columns if c not in known]
             taken = {name.lower() for name in self.mapping.schema.features}
             self._fits[columns] = _Fit(
-                missing={feature: column for feature, column in self._expected.items() if column not in there},
+                missing={
+                    feature: column
+                    for feature, column in self._expected.items()
+                    if column not in there and feature in self._inside
+                },
                 new=new,
                 unusable=[c for c in new if c.lower() in taken or _UNSTORABLE.search(c)],
             )
         return self._fits[columns]
+
+    def _needed(self, feature: str) -> bool:
+        """Whether no row of a file without the feature's column could be taken."""
+        described = self._inside[feature]
+        if not described.checked or not described.required or described.default is not None:
+            return False
+        return self.mapping.schema.action_of(Rule.PRESENCE, feature) is not Action.WARN
 
     def _hint(self, column: str, columns: tuple[str, ...]) -> str:
         delimiter = delimiter_hint(columns)

@@ -1,27 +1,27 @@
 """One pass over rows: typed, completed, checked, and split in valid and rejected.
 
-Everything here is lazy polars; no Python runs a row. The checks are cheap booleans for every row;
-reasons are spelled out only for the rows that failed.
+Everything here is lazy polars; no Python runs a row. The checks are cheap booleans for every row.
+Only of the rows that break some rule is it worked out which: one bit of a mask a rule, and from the
+mask the reasons, and how many rows broke what.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType
-from urllib.parse import quote
 
 import polars as pl
 
 from lakehouse.errors import SchemaError, nearest
-from lakehouse.schema import PROVENANCE, Domain, Feature, FeatureType, Schema
-from lakehouse.validation.parsing import absent, as_json, as_text, literal, named, parse
+from lakehouse.schema import PROVENANCE, Feature, FeatureType, Rule
+from lakehouse.validation.mapping import TEXT, Mapping
+from lakehouse.validation.nested import Reading, read
+from lakehouse.validation.parsing import absent, as_json, as_text, literal, missing, named, parse, unlike
+from lakehouse.validation.rules import CHECKS, RowRule, check_rules, feature_rules, merged, partition_rules
 
-__all__ = ["QUARANTINE", "TEXT", "Mapping", "check", "too_strict"]
-
-TEXT = "_text:"
-"""Prefix of the columns that keep what the file said beside what was made of it."""
+__all__ = ["QUARANTINE", "VALUE", "Checked", "bit", "check", "owner", "too_strict"]
 
 QUARANTINE: dict[str, pl.DataType] = {
     "reasons": pl.List(pl.String()),
@@ -32,62 +32,49 @@ QUARANTINE: dict[str, pl.DataType] = {
 """A quarantined row: every reason (``feature: what``), the file's own fields as a JSON object, the
 record's text where it could not be split into fields, and its provenance."""
 
+MASK = "_mask:"
+"""Prefix of the words of the mask of broken rules: bit ``i % 64`` of word ``i // 64`` is rule ``i``."""
+
+VALUE = "_value:"
+"""Prefix of the columns with the text of a value that broke a rule; of a check, of those it looks at."""
+
 _UNFIT = "_unfit:"
 """Prefix of the columns that say where a computed value did not fit its feature's type."""
 
-_BIG = 2**63 - 1
-_FOLDER = 255  # bytes a folder's name may have
-_FEW = 8  # texts up to which comparing with each is faster than looking up in a set
+_BITS = 64
+_LONGEST = 200  # characters of a value that broke a rule
 
 
 @dataclass(frozen=True, slots=True)
-class Mapping:
-    """How one dataset's rows are made from a file's columns.
+class Checked:
+    """Lazy frames over one scan, and what was asked of its rows.
 
     Attributes:
-        schema: the dataset's features.
-        null_values: the source format's texts for "missing".
-        rename: the file's name to the feature's.
-        derive: feature name to SQL expression.
-        function: the dataset's own pure function, LazyFrame to LazyFrame.
-        partition_by: features the table is partitioned by.
-        lenient: whether the text ``12.0`` is taken for the int 12. Reading is faster without; rows
-            with such texts are then rejected, and `too_strict` says so.
+        rows: all rows, with ``_ok``.
+        valid: the features, the added columns, ``_raw``, ``_row``.
+        rejected: ``reasons``, ``fields``, ``text``, ``_raw``, ``_row``.
+        broken: of each row that broke a rule, rejected or not: the words of its mask (UInt64), and the
+            values (String) that broke one, null where they broke none.
+        rules: what the bits of the mask stand for.
+        filled: feature to the number of valid rows whose missing value its default took the place of; to be
+            selected from ``rows``.
     """
 
-    schema: Schema
-    null_values: tuple[str, ...] = ()
-    rename: dict[str, str] = field(default_factory=dict)
-    derive: dict[str, str] = field(default_factory=dict)
-    function: Callable[[pl.LazyFrame], pl.LazyFrame] | None = None
-    partition_by: tuple[str, ...] = ()
-    lenient: bool = True
-
-    def made(self, name: str) -> bool:
-        """Whether a feature is computed rather than read from the file."""
-        return name in self.derive or self.schema.features[name].computed
-
-    def feature_of(self, column: str) -> str:
-        """The feature a file's column feeds."""
-        return self.rename.get(column, column)
-
-    def columns(self) -> dict[str, str]:
-        """Feature to the file's column, for every feature that is read from the file."""
-        back = {feature: column for column, feature in self.rename.items()}
-        return {name: back.get(name, name) for name in self.schema.features if not self.made(name)}
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """One thing that can be wrong with a row; ``broken`` is never null."""
-
-    reason: str
-    broken: pl.Expr
+    rows: pl.LazyFrame
+    valid: pl.LazyFrame
+    rejected: pl.LazyFrame
+    broken: pl.LazyFrame
+    rules: tuple[RowRule, ...]
+    filled: dict[str, pl.Expr]
 
 
 def check(
-    frame: pl.LazyFrame, dtypes: dict[str, pl.DataType], mapping: Mapping, added: Sequence[str] = ()
-) -> tuple[pl.LazyFrame, pl.LazyFrame, pl.LazyFrame]:
+    frame: pl.LazyFrame,
+    dtypes: dict[str, pl.DataType],
+    mapping: Mapping,
+    added: Sequence[str] = (),
+    private: Collection[str] = (),
+) -> Checked:
     """Type, complete and check every row of a scan.
 
     Args:
@@ -95,50 +82,12 @@ def check(
         dtypes: the file's columns and what they hold (String for text formats).
         mapping: how they become the dataset's features.
         added: columns that the schema does not know and that are taken along as text.
-
-    Returns:
-        Three lazy frames over the one scan: all rows with ``_ok``; the valid rows (the features,
-        ``added``, ``_raw``, ``_row``); the rejected rows (``reasons``, ``fields``, ``text``,
-        ``_raw``, ``_row``).
+        private: features whose values must not be told, beside those the schema calls personal.
 
     Raises:
-        SchemaError: a derive expression or the curation function does not fit these columns.
+        SchemaError: a derive expression, a check or the curation function does not fit these columns.
     """
-    columns = mapping.columns()
-    present = {name: column for name, column in columns.items() if column in dtypes}
-    texts = [pl.col(column).alias(TEXT + column) for column in dtypes]
-    values = {name: _value(mapping, name, column, dtypes[column]) for name, column in present.items()}
-    gone = {name: _missing(mapping.schema.features[name]) for name in columns if name not in present}
-    typed = frame.select(
-        *[c for c in ("_raw", "_row", "_suspect") if c in frame.collect_schema()],
-        *texts,
-        *[as_text(pl.col(column), dtypes[column]).alias(column) for column in added],
-        *[value.alias(name) for name, value in {**values, **gone}.items()],
-    )
-    unread = [n for n, column in present.items() if dtypes[column] != mapping.schema.features[n].dtype]
-    parsed = (
-        pl.all_horizontal(~_unread(mapping, n, present[n], dtypes, pl.col(n)) for n in unread)
-        if unread
-        else pl.lit(value=True)
-    )
-    made, recast = _computed(typed.with_columns(_parsed=parsed), mapping)
-    rules = _rules(mapping, present, dtypes, recast)
-    checked = made.with_columns(_ok=pl.col("_parsed") & _none(rules))
-    valid = checked.filter(pl.col("_ok")).select(*mapping.schema.features, *added, "_raw", "_row")
-    # Read again from the text: a function may have put something in the value's place.
-    reread = [
-        _Rule(f"{n}: not {named(mapping.schema.features[n])}", _unread(mapping, n, present[n], dtypes)) for n in unread
-    ]
-    rejected = checked.filter(~pl.col("_ok")).select(
-        reasons=_reasons([*reread, *rules]),
-        fields=pl.struct(
-            (as_json if dtype.is_nested() else as_text)(pl.col(TEXT + c), dtype).alias(c) for c, dtype in dtypes.items()
-        ).struct.json_encode(),
-        text=pl.lit(None, pl.String),
-        _raw="_raw",
-        _row="_row",
-    )
-    return checked, valid, rejected
+    return _Check(frame, dtypes, mapping, added, private).frames()
 
 
 def too_strict(rejected: Path) -> bool:
@@ -148,49 +97,239 @@ def too_strict(rejected: Path) -> bool:
     return bool(rows.collect().item())
 
 
-def _none(rules: Sequence[_Rule]) -> pl.Expr:
+class _Check:
+    """One scan's check, while it is put together."""
+
+    def __init__(
+        self,
+        frame: pl.LazyFrame,
+        dtypes: dict[str, pl.DataType],
+        mapping: Mapping,
+        added: Sequence[str],
+        private: Collection[str],
+    ) -> None:
+        self.frame = frame
+        self.dtypes = dtypes
+        self.mapping = mapping
+        self.schema = mapping.schema
+        self.added = added
+        columns = mapping.columns()
+        self.present = {name: column for name, column in columns.items() if column in dtypes}
+        self.gone = [name for name in columns if name not in self.present]
+        self.unread = [
+            name
+            for name, column in self.present.items()
+            if dtypes[column] != self.schema.features[name].dtype or self.schema.features[name].dtype.is_nested()
+        ]
+        self.private = {*private, *(name for name, feature in self.schema.features.items() if feature.personal)}
+
+    def frames(self) -> Checked:
+        made, after, recast = _computed(self._typed(), self.mapping)
+        rules = merged(list(self._rules(made, recast)))
+        rejecting, warning = [r for r in rules if r.rejects], [r for r in rules if not r.rejects]
+        checked = made.with_columns(_ok=pl.col("_parsed") & _none(rejecting))
+        # A column of its own even where it is the same: polars reads the file a second time for plans that share
+        # more than what all four share.
+        checked = checked.with_columns(_clean=pl.col("_ok") & _none(warning))
+        # Read again from the text: a function may have put something in the value's place.
+        told = merged([*self._reread(), *(self._surely(rule) for rule in rules)])
+        return Checked(
+            rows=checked,
+            valid=checked.filter(pl.col("_ok")).select(*self.schema.features, *self.added, "_raw", "_row"),
+            rejected=checked.filter(~pl.col("_ok")).select(
+                reasons=_reasons(told),
+                fields=pl.struct(
+                    (as_json if dtype.is_nested() else as_text)(pl.col(TEXT + column), dtype).alias(column)
+                    for column, dtype in self.dtypes.items()
+                ).struct.json_encode(),
+                text=pl.lit(None, pl.String),
+                _raw="_raw",
+                _row="_row",
+            ),
+            broken=checked.filter(~pl.col("_clean")).select("_ok", *_mask(told), *self._values(told, after)),
+            rules=tuple(told),
+            filled={name: (self._fills(name) & pl.col("_ok")).sum() for name in self._with_default()},
+        )
+
+    def _typed(self) -> pl.LazyFrame:
+        """The file's texts, the features made of them, and whether all could be (``_parsed``)."""
+        texts = [pl.col(column).alias(TEXT + column) for column in self.dtypes]
+        values = {name: self._value(name) for name in self.present}
+        gone = {name: self._default(name) for name in self.gone}
+        typed = self.frame.select(
+            *[c for c in ("_raw", "_row", "_suspect") if c in self.frame.collect_schema()],
+            *texts,
+            *[as_text(pl.col(column), self.dtypes[column]).alias(column) for column in self.added],
+            *[value.alias(name) for name, value in {**values, **gone}.items()],
+        )
+        read_ = [self._gone(name, TEXT) | pl.col(name).is_not_null() for name in self.unread]
+        return typed.with_columns(_parsed=pl.all_horizontal(read_) if read_ else pl.lit(value=True))
+
+    def _there(self, name: str, prefix: str = "") -> pl.Expr:
+        """A feature's column as it stands in the file, null where it says that the value is missing."""
+        column = self.present[name]
+        return absent(pl.col(prefix + column), self.dtypes[column], self._nulls(name))
+
+    def _gone(self, name: str, prefix: str = "") -> pl.Expr:
+        """Whether a feature's column says that the value is missing."""
+        column = self.present[name]
+        return missing(pl.col(prefix + column), self.dtypes[column], self._nulls(name))
+
+    def _nulls(self, name: str) -> tuple[str, ...]:
+        own = self.schema.features[name].null_values
+        return self.mapping.null_values if own is None else own
+
+    def _reading(self, name: str, prefix: str = "") -> Reading:
+        return read(
+            self._there(name, prefix),
+            self.dtypes[self.present[name]],
+            self.schema.features[name],
+            name,
+            null_values=self.mapping.null_values,
+            lenient=self.mapping.lenient,
+        )
+
+    def _value(self, name: str) -> pl.Expr:
+        feature, column = self.schema.features[name], self.present[name]
+        dtype = self.dtypes[column]
+        if dtype == pl.String and not feature.dtype.is_nested() and unlike(self._nulls(name), feature):
+            value = parse(pl.col(column), dtype, feature, lenient=self.mapping.lenient)
+        else:
+            value = self._reading(name).value
+        if feature.default is None:
+            return value
+        return pl.when(self._gone(name)).then(self._default(name)).otherwise(value)
+
+    def _default(self, name: str) -> pl.Expr:
+        feature = self.schema.features[name]
+        return pl.lit(None if feature.default is None else literal(feature.default, feature), feature.dtype)
+
+    def _with_default(self) -> list[str]:
+        return [n for n in (*self.present, *self.gone) if self.schema.features[n].default is not None]
+
+    def _fills(self, name: str) -> pl.Expr:
+        return self._gone(name, TEXT) if name in self.present else pl.lit(value=True)
+
+    def _reread(self) -> Iterator[RowRule]:
+        """Where a column's value, or a part of it, is not of its type."""
+        for name in self.unread:
+            for path, feature, unfit in self._reading(name, TEXT).unfit:
+                action = self.schema.action_of(Rule.TYPE, path)
+                yield RowRule(path, Rule.TYPE, f"{path}: not {named(feature)}", action, unfit)
+
+    def _surely(self, rule: RowRule) -> RowRule:
+        """A rule as it stands for rows that could not be wholly read: what is unreadable is not missing as well."""
+        if rule.rule is not Rule.PRESENCE or rule.path not in self.unread:
+            return rule
+        return replace(rule, broken=rule.broken & (pl.col("_parsed") | self._gone(rule.path, TEXT)))
+
+    def _rules(self, frame: pl.LazyFrame, recast: Collection[str]) -> Iterator[RowRule]:
+        """What is asked of the typed values, column by column, and then across them."""
+        inside = self.mapping.inside.features
+        for name, feature in self.schema.features.items():
+            dtype = self.dtypes[self.present[name]] if name in self.present else None
+            unfit = [pl.col(_UNFIT + name)] if name in recast else []
+            # A value that does not fit has its own reason; it is not missing as well.
+            lacking = pl.all_horizontal(pl.col(name).is_null(), *[~u for u in unfit])
+            if feature.dtype == pl.Float64() and self._can_be_infinite(feature, dtype):
+                unfit.append(pl.col(name).is_infinite().fill_null(value=False))
+            rules = list(feature_rules(self.schema, name, inside.get(name, feature), lacking, checked=name in inside))
+            presence = [rule for rule in rules if rule.path == name and rule.rule is Rule.PRESENCE]
+            yield from presence
+            action = self.schema.action_of(Rule.TYPE, name)
+            for broken in unfit:
+                yield RowRule(name, Rule.TYPE, f"{name}: not {named(feature)}", action, broken)
+            yield from rules[len(presence) :]
+            if name in self.mapping.partition_by and feature.dtype == pl.String():
+                yield from partition_rules(self.schema, name)
+        try:
+            for rule in check_rules(self.schema):
+                if rule.broken.meta.has_multiple_outputs():
+                    raise SchemaError(f"{rule.reason}: gives more than one column; name the columns it looks at")
+                kind = frame.select(rule.broken).collect_schema().dtypes()[0]
+                if kind != pl.Boolean:
+                    raise SchemaError(f"{rule.reason}: gives {kind}, not true or false")
+                yield rule
+        except pl.exceptions.PolarsError as error:
+            raise SchemaError(f"checks: {str(error).splitlines()[0]}") from error
+
+    def _can_be_infinite(self, feature: Feature, dtype: pl.DataType | None) -> bool:
+        """Whether a float can be infinite by computing; a file that holds floats may say so itself."""
+        if feature.domain is not None and feature.domain.finite is not None:
+            return False
+        return dtype is None or (self.mapping.function is not None and not dtype.is_float())
+
+    def _values(self, rules: Sequence[RowRule], after: pl.Schema) -> Iterator[pl.Expr]:
+        """The texts of the values that broke a rule, a column for each feature or check that has any."""
+        for name in dict.fromkeys(owner(rule) for rule in rules):
+            looked_at = _looked_at(name, self.mapping)
+            breaks = [r.broken for r in rules if owner(r) == name and r.rule is not Rule.PRESENCE]
+            if not breaks or not looked_at or self.private.intersection(looked_at):
+                continue
+            if name.startswith(CHECKS):
+                each = [pl.format(f"{_quoted(n)}={{}}", _shown(pl.col(n), after[n])) for n in looked_at]
+                text = pl.concat_str(each, separator=", ")
+            elif name in self.present:
+                text = as_text(pl.col(TEXT + self.present[name]), self.dtypes[self.present[name]])
+            else:
+                text = as_text(pl.col(name), after[name])
+            yield pl.when(pl.any_horizontal(breaks)).then(text.str.slice(0, _LONGEST)).alias(VALUE + name)
+
+
+def owner(rule: RowRule) -> str:
+    """The column, or check, that a rule is about."""
+    return rule.path if rule.rule is Rule.CHECK else rule.path.partition(".")[0]
+
+
+def _looked_at(owner: str, mapping: Mapping) -> tuple[str, ...]:
+    """The features whose values a rule looks at; () where that cannot be told."""
+    if not owner.startswith(CHECKS):
+        return (owner,)
+    expression = pl.sql_expr(mapping.schema.checks[owner.removeprefix(CHECKS)].sql)
+    names = tuple(dict.fromkeys(expression.meta.root_names()))
+    return names if all(name in mapping.schema.features for name in names) else ()
+
+
+def _shown(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    return as_text(value, dtype).fill_null("null")
+
+
+def _quoted(name: str) -> str:
+    """A name in a format string."""
+    return name.replace("{", "{{").replace("}", "}}")
+
+
+def _none(rules: Sequence[RowRule]) -> pl.Expr:
     return pl.all_horizontal(~r.broken for r in rules) if rules else pl.lit(value=True)
 
 
-def _reasons(rules: Sequence[_Rule]) -> pl.Expr:
-    if not rules:  # nothing can be wrong with optional texts
+def _mask(rules: Sequence[RowRule]) -> list[pl.Expr]:
+    """The words of the mask: one bit a rule."""
+    return [
+        pl.sum_horizontal(
+            rule.broken.cast(pl.UInt64) * pl.lit(1 << bit, pl.UInt64)
+            for bit, rule in enumerate(rules[start : start + _BITS])
+        ).alias(f"{MASK}{start // _BITS}")
+        for start in range(0, len(rules), _BITS)
+    ]
+
+
+def bit(number: int) -> pl.Expr:
+    """Whether the bit of a rule is set in a row's mask."""
+    word, bit = divmod(number, _BITS)
+    return pl.col(f"{MASK}{word}") & pl.lit(1 << bit, pl.UInt64) != 0
+
+
+def _reasons(rules: Sequence[RowRule]) -> pl.Expr:
+    """Why a row is in quarantine; what it would only be warned of is no reason for that."""
+    told = [pl.when(rule.broken).then(pl.lit(rule.reason)) for rule in rules if rule.rejects]
+    if not told:  # nothing can be wrong with optional texts
         return pl.lit([], pl.List(pl.String))
-    told = pl.concat_list(pl.when(r.broken).then(pl.lit(r.reason)) for r in rules)
-    return told.list.drop_nulls().list.unique(maintain_order=True)
+    return pl.concat_list(told).list.drop_nulls()
 
 
-def _value(mapping: Mapping, name: str, column: str, dtype: pl.DataType) -> pl.Expr:
-    feature = mapping.schema.features[name]
-    there = _there(mapping, feature, column, dtype)
-    value = parse(there, dtype, feature, lenient=mapping.lenient)
-    if feature.default is None:
-        return value
-    return pl.when(there.is_null()).then(pl.lit(literal(feature.default, feature), feature.dtype)).otherwise(value)
-
-
-def _there(mapping: Mapping, feature: Feature, column: str, dtype: pl.DataType) -> pl.Expr:
-    nulls = mapping.null_values if feature.null_values is None else feature.null_values
-    return absent(pl.col(column), dtype, nulls)
-
-
-def _missing(feature: Feature) -> pl.Expr:
-    value = None if feature.default is None else literal(feature.default, feature)
-    return pl.lit(value, feature.dtype)
-
-
-def _unread(
-    mapping: Mapping, name: str, column: str, dtypes: dict[str, pl.DataType], value: pl.Expr | None = None
-) -> pl.Expr:
-    """Something was there and no value came of it."""
-    feature = mapping.schema.features[name]
-    there = _there(mapping, feature, TEXT + column, dtypes[column])
-    if value is None:
-        value = parse(there, dtypes[column], feature, lenient=mapping.lenient)
-    return there.is_not_null() & value.is_null()
-
-
-def _computed(frame: pl.LazyFrame, mapping: Mapping) -> tuple[pl.LazyFrame, list[str]]:
-    """The frame with derived features and those the dataset's function makes, and which had to be cast."""
+def _computed(frame: pl.LazyFrame, mapping: Mapping) -> tuple[pl.LazyFrame, pl.Schema, list[str]]:
+    """The frame with derived features and those the dataset's function makes, its columns, and which had to be cast."""
     before = frame.collect_schema()
     try:
         for name, sql in mapping.derive.items():
@@ -209,10 +348,11 @@ def _computed(frame: pl.LazyFrame, mapping: Mapping) -> tuple[pl.LazyFrame, list
                 + nearest(name, [c for c in after if c not in before])
             )
         if after[name] != feature.dtype:
-            value = parse(pl.col(name), after[name], feature)
+            value = read(pl.col(name), after[name], feature, name, null_values=(), lenient=True).value
             casts += [value.alias(name), (pl.col(name).is_not_null() & value.is_null()).alias(_UNFIT + name)]
             recast.append(name)
-    return frame.with_columns(casts), recast
+    frame = frame.with_columns(casts)
+    return frame, frame.collect_schema(), recast
 
 
 def _applied(function: Callable[[pl.LazyFrame], pl.LazyFrame], frame: pl.LazyFrame, columns: list[str]) -> pl.LazyFrame:
@@ -228,80 +368,3 @@ def _applied(function: Callable[[pl.LazyFrame], pl.LazyFrame], frame: pl.LazyFra
     if lost := [c for c in columns if c not in made]:
         raise SchemaError(f"curate: {name} dropped the columns {', '.join(lost)}; use with_columns, not select")
     return result
-
-
-def _rules(
-    mapping: Mapping, present: dict[str, str], dtypes: dict[str, pl.DataType], recast: Sequence[str]
-) -> list[_Rule]:
-    """What every feature's presence and domain ask of the typed values."""
-    rules = []
-    for name, feature in mapping.schema.features.items():
-        value = pl.col(name)
-        dtype = dtypes[present[name]] if name in present else None
-        unfit = [pl.col(_UNFIT + name)] if name in recast else []
-        if feature.required:
-            # A value that does not fit has its own reason; it is not missing as well.
-            missing = pl.all_horizontal(value.is_null(), *[~u for u in unfit])
-            if dtype is not None and dtype != feature.dtype:
-                missing &= pl.col("_parsed") | _there(mapping, feature, TEXT + present[name], dtype).is_null()
-            rules.append(_Rule(f"{name}: missing", missing))
-        if feature.type is FeatureType.FLOAT and _can_be_infinite(mapping, dtype):
-            unfit.append(value.is_infinite().fill_null(value=False))
-        rules += [_Rule(f"{name}: not {named(feature)}", broken) for broken in unfit]
-        if feature.domain is not None:
-            rules += [
-                _Rule(f"{name}: {reason}", broken.fill_null(value=False))
-                for reason, broken in _outside(value, feature, feature.domain)
-            ]
-        if name in mapping.partition_by and feature.type is FeatureType.STRING:
-            rules += [
-                _Rule(f"{name}: {reason}, so nothing to partition by", broken.fill_null(value=False))
-                for reason, broken in _no_folder(value, name)
-            ]
-    return rules
-
-
-def _can_be_infinite(mapping: Mapping, dtype: pl.DataType | None) -> bool:
-    """Whether a float can be infinite by computing; a file that holds floats may say so itself."""
-    return dtype is None or (mapping.function is not None and not dtype.is_float())
-
-
-def _no_folder(value: pl.Expr, name: str) -> list[tuple[str, pl.Expr]]:
-    """What a text must not be to name a partition's folder, ``name=text`` with percent signs."""
-    longest = (_FOLDER - len(quote(name, safe="") + "=")) // len("%00")
-    return [
-        # Delta reads "" back as null; polars takes a folder's * for a glob.
-        ("empty or with '*'", (value == "") | value.str.contains("*", literal=True)),
-        ("a partition folder's word for missing", value == "__HIVE_DEFAULT_PARTITION__"),
-        (f"longer than {longest} bytes", value.str.len_bytes() > longest),
-    ]
-
-
-def _outside(value: pl.Expr, feature: Feature, domain: Domain) -> list[tuple[str, pl.Expr]]:
-    """What a domain forbids: reason and where it is broken (null where the value is missing)."""
-    found = []
-    if domain.values is not None:
-        allowed = pl.Series([literal(v, feature) for v in domain.values], dtype=feature.dtype)
-        few = len(allowed) <= _FEW and feature.type is FeatureType.STRING
-        inside = pl.any_horizontal(value == v for v in allowed) if few else value.is_in(allowed.implode())
-        found.append(("not in its domain", ~inside))
-    if domain.min is not None:
-        bound = pl.lit(literal(domain.min, feature), feature.dtype)
-        found.append((f"below {domain.min}", value < bound))
-    if domain.max is not None:
-        bound = pl.lit(literal(domain.max, feature), feature.dtype)
-        found.append((f"above {domain.max}", value > bound))  # polars orders NaN above every number
-    if feature.type is FeatureType.FLOAT and domain.min is not None:
-        found.append(("not a number", value.is_nan()))
-    if domain.regex is not None:
-        found.append((f"does not match {domain.regex}", ~value.str.contains(f"^(?:{domain.regex})$")))
-    if domain.length is not None:
-        length = value.bin.size() if feature.type is FeatureType.BINARY else value.str.len_chars()
-        shortest, longest = domain.length.min or 0, _BIG if domain.length.max is None else domain.length.max
-        found.append(
-            (
-                f"length outside {shortest} to {'any' if longest == _BIG else longest}",
-                ~length.is_between(shortest, longest),
-            )
-        )
-    return found

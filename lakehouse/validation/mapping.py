@@ -1,0 +1,59 @@
+"""How one dataset's rows are made from a file's columns. A value, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from lakehouse.schema import Schema
+
+__all__ = ["TEXT", "Mapping"]
+
+TEXT = "_text:"
+"""Prefix of the columns that keep what the file said beside what was made of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """How one dataset's rows are made from a file's columns.
+
+    Attributes:
+        schema: the dataset's features.
+        null_values: the source format's texts for "missing".
+        rename: the file's name to the feature's.
+        derive: feature name to SQL expression.
+        function: the dataset's own pure function, LazyFrame to LazyFrame.
+        partition_by: features the table is partitioned by.
+        lenient: whether the text ``12.0`` is taken for the int 12. Reading is faster without; rows
+            with such texts are then rejected, and `too_strict` says so.
+        environment: the schema's environment the rows belong to; None is all features.
+    """
+
+    schema: Schema
+    null_values: tuple[str, ...] = ()
+    rename: dict[str, str] = field(default_factory=dict)
+    derive: dict[str, str] = field(default_factory=dict)
+    function: Callable[[pl.LazyFrame], pl.LazyFrame] | None = None
+    partition_by: tuple[str, ...] = ()
+    lenient: bool = True
+    environment: str | None = None
+
+    @property
+    def inside(self) -> Schema:
+        """The schema of the rows' environment: the features that are required and checked at all."""
+        return self.schema.within(self.environment)
+
+    def made(self, name: str) -> bool:
+        """Whether a feature is computed rather than read from the file."""
+        return name in self.derive or self.schema.features[name].computed
+
+    def feature_of(self, column: str) -> str:
+        """The feature a file's column feeds."""
+        return self.rename.get(column, column)
+
+    def columns(self) -> dict[str, str]:
+        """Feature to the file's column, for every feature that is read from the file."""
+        back = {feature: column for column, feature in self.rename.items()}
+        return {name: back.get(name, name) for name in self.schema.features if not self.made(name)}
