@@ -121,7 +121,8 @@ class Artifact:
     """A thing that was made or found: a raw file, a table version.
 
     Attributes:
-        type: ``RawFile``, ``TableVersion``, ``QuarantineVersion`` or ``Schema``.
+        type: ``RawFile``, ``TableVersion``, ``QuarantineVersion``, ``Schema``, ``Statistics``, ``Anomalies``, or
+            a user's own.
         name: unique within its type, or None.
         uri: where it lies, relative to the lake's root.
         external_id: unique across all artifacts (a content hash makes putting it twice once).
@@ -264,7 +265,8 @@ class Note:
     Attributes:
         kind: of files ``refused``, ``failed``, ``settling``, ``duplicate``, ``changed``, ``empty``,
             ``skipped``; of rows ``rejected``, ``older``; of columns ``new_column``,
-            ``missing_column``; ``recovered`` of what a crash left; ``openlineage`` of events not delivered.
+            ``missing_column``; ``anomaly`` of a batch as a whole; ``recovered`` of what a crash left;
+            ``openlineage`` of events not delivered.
         where: the file, dataset or column it is about, safe to print.
     """
 
@@ -298,6 +300,7 @@ class Curated:
         version: the dataset's version this made; None when nothing was appended.
         execution: 0 when there was nothing pending.
         refused: files refused as a whole (their rows are not in ``read``).
+        anomalies: what is odd about the batches, counted.
     """
 
     dataset: str
@@ -311,6 +314,7 @@ class Curated:
     size: int = 0
     seconds: float = 0.0
     notes: tuple[Note, ...] = ()
+    anomalies: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +363,11 @@ class Repaired:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One state of a dataset. ``rows`` were appended by it; ``total`` are visible at it."""
+    """One state of a dataset. ``rows`` were appended by it; ``total`` are visible at it.
+
+    Attributes:
+        anomalies: how many were found in what was appended; None where that was not measured.
+    """
 
     dataset: str
     version: int
@@ -371,6 +379,7 @@ class Version:
     files: int
     uri: str
     table_version: int
+    anomalies: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def artifacts(site: Site, reference: Reference) -> tuple[Artifact, ...]:
     Returns:
         One artifact; the ``TableVersion`` of a dataset; of a raw file its ``RawFile`` of every source that
         holds these bytes; of an execution all that it made. What has several versions, or lies at one URI
-        several times, is its newest.
+        several times, is its newest. Of a curation what it made of rows, without their statistics and anomalies.
 
     Raises:
         NotFoundError: there is none, or several are meant; lists or suggests them.
@@ -176,9 +176,12 @@ def _by_id(site: Site, reference: Reference) -> Artifact:
 
 def _made_by(site: Site, made: Execution) -> tuple[Artifact, ...]:
     events = site.ledger.get_events(execution_ids=[made.id], types=[EventType.OUTPUT])
-    if not events:
+    every = site.ledger.get_artifacts(ids=[event.artifact_id for event in events])
+    # What a curation found its rows to be like is no input of who names the curation for its rows.
+    found = tuple(a for a in every if made.type != "Curate" or a.type not in ("Statistics", "Anomalies"))
+    if not found:
         raise NotFoundError(f"execution:{made.id} made nothing ({made.type}, {made.state.name.lower()})")
-    return tuple(site.ledger.get_artifacts(ids=[event.artifact_id for event in events]))
+    return found
 
 
 def _raw_files(site: Site, beginning: str) -> tuple[Artifact, ...]:

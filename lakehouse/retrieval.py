@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,16 +11,13 @@ from typing import Any
 import polars as pl
 
 from lakehouse import tables, timeline
-from lakehouse.errors import ConfigError, IntegrityError, NotFoundError, StorageError
+from lakehouse.errors import IntegrityError, NotFoundError, StorageError
 from lakehouse.formats import FORMATS, Format, Raw
-from lakehouse.moments import moment
 from lakehouse.records import EventType, Trace, Version, printable, raw_id
 from lakehouse.site import Site
 from lakehouse.validation import QUARANTINE
 
 __all__ = ["history", "quarantine", "read", "readable", "scan", "trace"]
-
-_LOOKS, _PAUSE = 20, 0.05  # how often, and how long between (seconds), to look for a version to settle
 
 
 def scan(site: Site, name: str, *, version: int | None = None, as_of: datetime | str | None = None) -> pl.LazyFrame:
@@ -35,33 +31,9 @@ def scan(site: Site, name: str, *, version: int | None = None, as_of: datetime |
         NotFoundError: no such dataset or version, or none yet at that moment, or it has not come.
         ConfigError: both a version and a moment, or a moment without a time zone.
     """
-    site.config.dataset(name)
-    if version is not None and as_of is not None:
-        raise ConfigError("give version or as_of, not both")
-    when = None if as_of is None else moment(as_of, site.config.timezone, "as_of")
-    past = timeline.read(site.ledger, name) if when is None else _settled(site, name)
-    state = past.at(version, when)
-    # The future is refused: what is known then would be another answer to the same question.
-    if when is not None and when > max(site.clock(), state.committed_at):
-        raise NotFoundError(f"as of {when.isoformat()} nothing is known yet; leave as_of out for the newest state")
+    past, state = timeline.asked(site, name, version, as_of)
     frame = tables.scan(site.storage.path(state.uri), state.table_version)
     return past.visible(frame, state)
-
-
-def _settled(site: Site, name: str) -> timeline.Timeline:
-    """The dataset's past when no version is just becoming visible.
-
-    Such a version is stamped a moment before the ledger shows it, and a moment asked for in between
-    would be answered without it now and with it later. One whose process was killed gets its stamp
-    when it is carried out, so it need not be waited for any longer.
-    """
-    past = timeline.read(site.ledger, name)
-    for _ in range(_LOOKS):
-        if not past.in_flight:
-            break
-        time.sleep(_PAUSE)
-        past = timeline.read(site.ledger, name)
-    return past
 
 
 def read(site: Site, name: str, *, version: int | None = None, as_of: datetime | str | None = None) -> pl.DataFrame:

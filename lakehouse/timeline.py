@@ -8,6 +8,7 @@ versions before still show it.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,14 +16,17 @@ from functools import cached_property
 
 import polars as pl
 
-from lakehouse.errors import NotFoundError
+from lakehouse.errors import ConfigError, NotFoundError
 from lakehouse.metadata import Ledger
 from lakehouse.metadata.reading import milliseconds
+from lakehouse.moments import moment
 from lakehouse.records import Artifact, Execution, ExecutionState, Version
+from lakehouse.site import Site
 
-__all__ = ["Superseded", "Timeline", "columns", "counts", "newest", "read", "superseded", "versions_of"]
+__all__ = ["Superseded", "Timeline", "asked", "columns", "counts", "newest", "read", "superseded", "versions_of"]
 
 _FEW = 12  # versions listed one by one
+_LOOKS, _PAUSE = 20, 0.05  # how often, and how long between (seconds), to look for a version to settle
 _ENDED = (ExecutionState.COMPLETE, ExecutionState.FAILED)
 
 Superseded = Mapping[int, list[str] | None]
@@ -107,9 +111,9 @@ class Timeline:
         found = map(_version, self.ledger.get_artifacts(type="TableVersion", names=names))
         return {version.version: version for version in found}
 
-    def before(self, version: Version) -> Version | None:
-        """The version before a version; None before the first."""
-        return self._made(newest_first=True, last=version.execution - 1)
+    def before(self, execution: int) -> Version | None:
+        """The newest version that was made before an execution; None before the first."""
+        return self._made(newest_first=True, last=execution - 1)
 
     def making(
         self,
@@ -263,6 +267,43 @@ def read(ledger: Ledger, dataset: str) -> Timeline:
     return Timeline(ledger, dataset)
 
 
+def asked(
+    site: Site, name: str, version: int | None = None, as_of: datetime | str | None = None
+) -> tuple[Timeline, Version]:
+    """A dataset's past, and the version of it that a user asks for: by number, by a moment, or the newest.
+
+    Raises:
+        NotFoundError: no such dataset or version, or none yet at that moment, or it has not come.
+        ConfigError: both a version and a moment, or a moment without a time zone.
+    """
+    site.config.dataset(name)
+    if version is not None and as_of is not None:
+        raise ConfigError("give version or as_of, not both")
+    when = None if as_of is None else moment(as_of, site.config.timezone, "as_of")
+    past = read(site.ledger, name) if when is None else _settled(site.ledger, name)
+    state = past.at(version, when)
+    # The future is refused: what is known then would be another answer to the same question.
+    if when is not None and when > max(site.clock(), state.committed_at):
+        raise NotFoundError(f"as of {when.isoformat()} nothing is known yet; leave as_of out for the newest state")
+    return past, state
+
+
+def _settled(ledger: Ledger, name: str) -> Timeline:
+    """The dataset's past when no version is just becoming visible.
+
+    Such a version is stamped a moment before the ledger shows it, and a moment asked for in between
+    would be answered without it now and with it later. One whose process was killed gets its stamp
+    when it is carried out, so it need not be waited for any longer.
+    """
+    past = read(ledger, name)
+    for _ in range(_LOOKS):
+        if not past.in_flight:
+            break
+        time.sleep(_PAUSE)
+        past = read(ledger, name)
+    return past
+
+
 def columns(ledger: Ledger, dataset: str) -> list[str] | None:
     """Every column a dataset ever had; None where that is not known, as it takes new ones along."""
     schemas = ledger.get_artifacts(type="Schema", context=("Dataset", dataset))
@@ -291,6 +332,7 @@ def _version(artifact: Artifact) -> Version:
         files=_int(p["files"]),
         uri=artifact.uri,
         table_version=_int(p["table_version"]),
+        anomalies=_int(p["anomalies"]) if "anomalies" in p else None,
     )
 
 

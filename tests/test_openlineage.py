@@ -206,6 +206,18 @@ def test_a_refused_batch_fails_with_its_reason_and_so_does_the_run(told):
     assert "version" not in output(refused)["facets"]
 
 
+def test_what_is_odd_about_a_batch_is_told_by_its_kind(told):
+    project, events = told
+    project.change("datasets/aviation/flights", "schema:\n", "schema:\n  rows: {min: 10}\n")
+    project.deliver("morning.csv", project.morning)
+    project.run()
+    curated = last(events(), "curate.aviation/flights")
+    assertions = curated["inputs"][0]["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert [(one["assertion"], one["success"], one["severity"]) for one in assertions] == [
+        ("DATASET_LOW_NUM_EXAMPLES", False, "error")
+    ]
+
+
 def test_a_source_that_cannot_be_read_fails_the_run(told):
     project, events = told
     project.change("sources/flights", "incoming/*", "gone/flights.csv")

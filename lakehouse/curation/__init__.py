@@ -6,6 +6,7 @@ with its reason; both are recorded, and nothing is lost, because raw files stay.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -14,15 +15,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakehouse import columns, timeline
-from lakehouse.config import Dataset, curate_function
-from lakehouse.curation import commit, planning
+from lakehouse import columns, measured, timeline
+from lakehouse.config import Dataset
+from lakehouse.curation import commit, measuring, planning
 from lakehouse.curation.batch import Stamp, Written, cut, write
 from lakehouse.curation.pending import Rows, look, newest_look
 from lakehouse.curation.planning import Batch, Given
 from lakehouse.curation.reasons import commonest, proposal
+from lakehouse.curation.rehearsing import mapping_of, rehearse
 from lakehouse.environment import code_hash
-from lakehouse.errors import IntegrityError, SchemaError
+from lakehouse.errors import IntegrityError, SchemaError, StorageError
 from lakehouse.faults import point
 from lakehouse.formats import Raw
 from lakehouse.records import (
@@ -37,9 +39,8 @@ from lakehouse.records import (
     printable,
 )
 from lakehouse.site import Site
-from lakehouse.validation import Mapping
 
-__all__ = ["curate"]
+__all__ = ["curate", "rehearse"]
 
 _TOLD, _KEPT = 3, 20  # reasons of rejected rows, the most frequent ones: in a message, and in the ledger
 
@@ -76,21 +77,14 @@ class _Curation:
         self.work = work
         self.about = Context("Dataset", dataset.name)
         self.source = site.config.source(dataset.source)
-        function = curate_function(dataset, site.config.project)
-        self.mapping = Mapping(
-            dataset.schema,
-            self.source.format.null_values,
-            dict(dataset.rename),
-            dict(dataset.derive),
-            function,
-            tuple(dataset.partition_by),
-        )
-        code = code_hash(function)
-        self.code = code
-        self.fingerprint = hashlib.sha256(f"{dataset.fingerprint(self.source)} {code}".encode()).hexdigest()
+        self.mapping = mapping_of(site, dataset, dataset.validation.environment)
+        self.code = code_hash(self.mapping.function)
+        self.fingerprint = hashlib.sha256(f"{dataset.fingerprint(self.source)} {self.code}".encode()).hexdigest()
+        self.judged = hashlib.sha256(dataset.schema.to_json().encode("utf-8", "surrogatepass")).hexdigest()
         self.done = Curated(dataset.name)
         self.errors: list[SchemaError] = []
         self.gone: frozenset[Rows] = frozenset()  # what the batches so far replaced
+        self.again = False
         self.started = time.monotonic()
 
     def take(self, *, again: bool, only: Sequence[str] | None) -> None:
@@ -99,6 +93,7 @@ class _Curation:
         Raises:
             SchemaError: some batch was refused; the others were taken.
         """
+        self.again = again
         for text in commit.settle(self.site, self.dataset.name):
             self._note("recovered", text)
         past = timeline.read(self.site.ledger, self.dataset.name)
@@ -107,6 +102,7 @@ class _Curation:
             self.dataset.source,
             past,
             fingerprint=self.fingerprint,
+            judged=self.judged,
             since=newest_look(past, self.dataset.source),
             again=again,
             only=only,
@@ -167,17 +163,33 @@ class _Curation:
         batch = Batch(given, past, execution, self.fingerprint, private)
         point("curate.begun")
         try:
-            written = self._write(batch, folder, total)
-            if self.dataset.max_rejected is not None and self.dataset.max_rejected.exceeded(written.bad, written.read):
-                self._refuse(batch, written)
+            stamp = Stamp(execution, self.site.clock())
+            written = self._write(batch, stamp, folder, total)
+            found = measuring.measure(
+                self.site,
+                self.dataset,
+                batch,
+                written,
+                now=stamp.recorded_at,
+                again=self.again,
+                scratch=folder,
+            )
+            if reason := self._refusal(written, found):
+                self._refuse(batch, written, found, reason)
                 return
             if written.bad:
                 written.notes.append(self._rejected(batch, written))
-            result = _summary(batch, written)
-            plan = planning.plan(self.site, self.dataset, batch, written, result)
+            if found is not None:
+                written.notes += measuring.notes(self.dataset, found.anomalies)
+            kept = () if found is None else measuring.keep(self.site, self.dataset, batch, written, found)
+            odd = None if found is None else len(found.anomalies.anomalies)
+            result = _summary(batch, written) | ({"anomalies": odd} if odd else {})
+            plan = planning.plan(self.site, self.dataset, batch, written, result, kept=kept, anomalies=odd)
             point("curate.sealed")
             commit.prepare(self.site, execution, plan, result)
         except BaseException as error:
+            with contextlib.suppress(StorageError):  # what is left is swept, or told by a check
+                measured.discard(self.site.storage, self.dataset.name, execution)
             self.site.fail(execution, "Curate", self.about, error)
             raise
         version = commit.carry_out(self.site, execution, plan)
@@ -194,6 +206,7 @@ class _Curation:
             rejected=done.rejected + written.bad,
             size=done.size + sum(file.size for file in given.files),
             notes=(*done.notes, *written.notes),
+            anomalies=done.anomalies + (odd or 0),
         )
 
     @functools.cached_property
@@ -213,7 +226,8 @@ class _Curation:
         """The schema, mapping and policies the rows are made by, and what each column is made from, as an artifact."""
         text = columns.to_json(self.made)
         # What is declared of the function may change without changing a row: an artifact of its own all the same.
-        described = f"{self.fingerprint} {self.dataset.source} {text}"
+        features = self.dataset.schema.to_json()
+        described = f"{self.fingerprint} {self.dataset.source} {text} {features}"
         identity = hashlib.sha256(described.encode("utf-8", "surrogatepass")).hexdigest()
         return Artifact(
             "Schema",
@@ -224,13 +238,13 @@ class _Curation:
                 "fingerprint": self.fingerprint,
                 "source": self.dataset.source,
                 "columns": text,
-                "features": self.dataset.schema.model_dump_json(exclude_defaults=True),
+                "features": features,
                 "format": self.source.format.model_dump_json(),
                 "mapping": json.dumps(self.dataset.mapping, ensure_ascii=False),
             },
         )
 
-    def _write(self, batch: Batch, folder: Path, total: int) -> Written:
+    def _write(self, batch: Batch, stamp: Stamp, folder: Path, total: int) -> Written:
         so_far = self.done.size
 
         def progress(size: int) -> None:
@@ -245,9 +259,10 @@ class _Curation:
             dataset=self.dataset,
             reader=self.source.format,
             mapping=self.mapping,
-            stamp=Stamp(batch.execution, self.site.clock()),
+            stamp=stamp,
             work=folder,
             progress=progress,
+            private=batch.private,
         )
         point("curate.written")
         return written
@@ -271,21 +286,40 @@ class _Curation:
                     f"it again from its origin. Nothing was appended to '{self.dataset.name}'"
                 )
 
-    def _refuse(self, batch: Batch, written: Written) -> None:
+    def _refusal(self, written: Written, found: measuring.Found | None) -> str:
+        """Why a batch is refused as a whole; "" where it is not."""
+        most = self.dataset.max_rejected
+        if most is not None and most.exceeded(written.bad, written.read):
+            return (
+                f"dataset '{self.dataset.name}': {written.bad:,} of {written.read:,} rows were rejected, more than "
+                f"max_rejected ({most}) allows; nothing was appended. Most often: {self._reasons(written)}"
+            )
+        return measuring.refusal(self.dataset, found.anomalies) if found and found.anomalies.refuses else ""
+
+    def _refuse(self, batch: Batch, written: Written, found: measuring.Found | None, reason: str) -> None:
         """Close the record of a batch that breaks its schema as a whole; nothing of it was visible."""
         error = SchemaError(
-            f"dataset '{self.dataset.name}': {written.bad:,} of {written.read:,} rows were rejected, more than "
-            f"max_rejected ({self.dataset.max_rejected}) allows; nothing was appended. Most often: "
-            f"{self._reasons(written)}. Mend the schema, the mapping or the source: {_files(len(batch.given.files))} "
+            f"{reason}. Mend the schema, the mapping or the source: {_files(len(batch.given.files))} "
             f"refused, tried again after a change, or by `lakehouse curate {self.dataset.name} --again`"
         )
+        kept: tuple[Artifact, ...] = ()
+        if found is not None:
+            kept = measuring.keep(self.site, self.dataset, batch, written, found, refused=True)
         self.site.put(
             batch.execution,
             "Curate",
             self.about,
             state=ExecutionState.FAILED,
-            links=[(file.id, EventType.DECLARED_INPUT) for file in batch.given.files],
-            properties={"error": f"SchemaError: {error}", **_result(written)},
+            links=[
+                *((file.id, EventType.DECLARED_INPUT) for file in batch.given.files),
+                *((artifact, EventType.OUTPUT) for artifact in kept),
+            ],
+            properties={
+                "error": f"SchemaError: {error}",
+                **_result(written),
+                **({"anomalies": len(found.anomalies.anomalies)} if found and found.anomalies.anomalies else {}),
+                **({"judged": self.judged} if found and found.anomalies.refuses else {}),
+            },
         )
         self.errors.append(error)
 
@@ -325,6 +359,7 @@ def _result(written: Written) -> dict[str, Value]:
         "read": written.read,
         "rejected": written.bad,
         **({"reasons": json.dumps(reasons, ensure_ascii=False)} if reasons else {}),
+        **measuring.tally(written),
     }
 
 

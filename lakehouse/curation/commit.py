@@ -7,6 +7,7 @@ guarded in its table) and finishes the record. Before that moment nothing of it 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import glob
 import json
@@ -15,8 +16,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from lakehouse import tables, timeline
-from lakehouse.errors import CommitError, SchemaError
+from lakehouse import measured, tables, timeline
+from lakehouse.errors import CommitError, SchemaError, StorageError
 from lakehouse.faults import point
 from lakehouse.records import Artifact, Context, EventType, Execution, ExecutionState, Value
 from lakehouse.site import INTERRUPTED, Site, behind
@@ -42,6 +43,8 @@ class Plan:
         files: raw files curated.
         rejected: rows rejected.
         looked: what was looked at, when this is the last of all that came of it; else "".
+        kept: what was measured of the batch, as it is kept beside the tables.
+        anomalies: how many there are in the batch; None when it was not measured.
     """
 
     dataset: str
@@ -56,12 +59,15 @@ class Plan:
     files: int
     rejected: int
     looked: str = ""
+    kept: tuple[Artifact, ...] = ()
+    anomalies: int | None = None
 
     def to_json(self) -> str:
         """The plan as text."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         for name in ("curated", "quarantine"):
             values[name] = values[name] and values[name].to_json()
+        values["kept"] = [[a.type, a.name, a.uri, dict(a.properties)] for a in self.kept]
         return json.dumps(values)
 
     @classmethod
@@ -70,7 +76,12 @@ class Plan:
         values: dict[str, Any] = json.loads(text)
         for name in ("curated", "quarantine"):
             values[name] = values[name] and Commit.from_json(values[name])
-        return cls(**{**values, "inputs": tuple(values["inputs"]), "refused": tuple(values["refused"])})
+        for name in ("inputs", "refused"):
+            values[name] = tuple(values[name])
+        values["kept"] = tuple(
+            Artifact(kind, name, uri, properties=said) for kind, name, uri, said in values.get("kept", ())
+        )
+        return cls(**values)
 
 
 def prepare(site: Site, execution: int, plan: Plan, properties: dict[str, Value]) -> None:
@@ -107,12 +118,14 @@ def carry_out(site: Site, execution: int, plan: Plan) -> int | None:
             # Stamped after the commit, and never before the version it follows, even when the clock was set back.
             outputs.append(table_version(plan, number, execution, following(_last(site, plan), site.clock())))
     except (CommitError, SchemaError) as error:  # it will never succeed: do not let it stand in the way
+        with contextlib.suppress(StorageError):  # a check tells what is left
+            measured.discard(site.storage, plan.dataset, execution)
         site.fail(execution, "Curate", about, error)
         raise
     links: list[tuple[Artifact | int, EventType]] = [
         *[(i, EventType.INPUT) for i in plan.inputs],
         *[(i, EventType.DECLARED_INPUT) for i in plan.refused],
-        *[(a, EventType.OUTPUT) for a in outputs],
+        *[(a, EventType.OUTPUT) for a in (*outputs, *plan.kept)],
     ]
     done: dict[str, Value] = {"plan": ""}
     if version is not None:
@@ -159,6 +172,7 @@ def table_version(plan: Plan, number: int, execution: int, committed_at: datetim
             "total": plan.total,
             "rejected": plan.rejected,
             "files": plan.files,
+            **({} if plan.anomalies is None else {"anomalies": plan.anomalies}),
         },
     )
 
@@ -216,4 +230,4 @@ def _sweep(site: Site, dataset: str, execution: Execution) -> int:
     orphans = [file for place in _places(site, dataset) for file in tables.orphans(place, execution.id)]
     for file in orphans:
         file.unlink(missing_ok=True)
-    return len(orphans)
+    return len(orphans) + measured.discard(site.storage, dataset, execution.id)

@@ -136,6 +136,7 @@ def look(  # noqa: PLR0913  # the question's parts, by name
     past: Timeline,
     *,
     fingerprint: str,
+    judged: str = "",
     since: Look | None = None,
     again: bool = False,
     only: Iterable[str] | None = None,
@@ -147,6 +148,7 @@ def look(  # noqa: PLR0913  # the question's parts, by name
         source: the dataset's source.
         past: the dataset's past.
         fingerprint: of configuration and code now: a file refused under another one is tried again.
+        judged: of what batches are judged by now: a batch refused by its anomalies under another one is tried again.
         since: an earlier look (`newest_look`): what it settled is not looked at again. Changes no answer.
         again: take everything again, refused files too; everything is looked at.
         only: with ``again``: just the raw files whose sha256 starts with one of these.
@@ -154,7 +156,7 @@ def look(  # noqa: PLR0913  # the question's parts, by name
     Raises:
         NotFoundError: ``only`` names no raw file of the source.
     """
-    looking = _Looking(ledger, source, past, fingerprint, None if again else since)
+    looking = _Looking(ledger, source, past, (fingerprint, judged), None if again else since)
     refused, tried = looking.refused()
     here = looking.origins(tried)
     contents = {sha for lay in here.contents.values() for sha in lay}
@@ -189,11 +191,13 @@ def look(  # noqa: PLR0913  # the question's parts, by name
 class _Looking:
     """One look under way: what it asks the ledger, for all there is or for what came since an earlier look."""
 
-    def __init__(self, ledger: Ledger, source: str, past: Timeline, fingerprint: str, since: Look | None) -> None:
+    def __init__(
+        self, ledger: Ledger, source: str, past: Timeline, configured: tuple[str, str], since: Look | None
+    ) -> None:
         self._ledger = ledger
         self._source = source
         self._past = past
-        self._fingerprint = fingerprint
+        self._fingerprint, self._judged = configured
         self._since = since
         after = None if since is None else since.execution
         self._recent = [e for e in self._curations(after=after) if e.state in _SETTLED]
@@ -207,8 +211,10 @@ class _Looking:
         """
         partly, whole = self._curations(saying="refused"), self._curations(state=ExecutionState.FAILED)
         made = {e.id: e for e in (*partly, *whole) if e.state in _SETTLED}
-        same = {e.id for e in made.values() if e.properties.get("fingerprint") == self._fingerprint}
-        asked = same if self._since is None or self._since.fingerprint == self._fingerprint else made.keys()
+        otherwise = {e.id for e in made.values() if e.properties.get("judged", self._judged) != self._judged}
+        same = {e.id for e in made.values() if e.properties.get("fingerprint") == self._fingerprint} - otherwise
+        settled = self._since is None or (self._since.fingerprint == self._fingerprint and not otherwise)
+        asked = same if settled else made.keys()
         events = self._ledger.get_events(execution_ids=asked, types=[EventType.DECLARED_INPUT])
         names = self._names({event.artifact_id for event in events})
         own = [(e.execution_id, names[e.artifact_id][1]) for e in events if names[e.artifact_id][0] == self._source]
@@ -274,7 +280,7 @@ class _Looking:
 
     def _curations(self, **conditions: Any) -> list[Execution]:
         return self._ledger.get_executions(
-            type="Curate", context=self._past.context, only=["fingerprint"], **conditions
+            type="Curate", context=self._past.context, only=["fingerprint", "judged"], **conditions
         )
 
     def _identities(self, contents: Iterable[str]) -> list[str]:

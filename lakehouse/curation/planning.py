@@ -116,7 +116,16 @@ def _misfit(dataset: Dataset, changed: Sequence[str]) -> SchemaError:
     )
 
 
-def plan(site: Site, dataset: Dataset, batch: Batch, written: Written, result: Mapping[str, Value]) -> Plan:
+def plan(  # noqa: PLR0913  # all that a batch became, by name
+    site: Site,
+    dataset: Dataset,
+    batch: Batch,
+    written: Written,
+    result: Mapping[str, Value],
+    *,
+    kept: tuple[Artifact, ...] = (),
+    anomalies: int | None = None,
+) -> Plan:
     """Seal the parts and write down the commits that make them visible.
 
     Args:
@@ -125,6 +134,8 @@ def plan(site: Site, dataset: Dataset, batch: Batch, written: Written, result: M
         batch: what is curated.
         written: what came of it.
         result: the same as the execution's properties.
+        kept: what was measured of it, as it is kept.
+        anomalies: how many were found in it; None when it was not measured.
 
     Raises:
         SchemaError: a column that was taken along does not fit the table.
@@ -153,6 +164,8 @@ def plan(site: Site, dataset: Dataset, batch: Batch, written: Written, result: M
         total=(past.last.total if past.last else 0) + rows - _row_count(past, gone),
         files=len(written.counts),
         rejected=written.bad,
+        kept=kept,
+        anomalies=anomalies,
         looked=batch.given.pending.seen_after(batch.given.gone | gone).to_json() if batch.given.last else "",
     )
     note = {

@@ -1,8 +1,8 @@
 """Integrity: whether the lake still keeps its promises, proved by reading all of it again.
 
-Changes nothing. Raw files are hashed again, tables are held against their logs and the ledger, the
-ledger against what its executions left in the lake; every file is accounted for, and every row that
-was ever read must be found as a curated or a rejected one.
+Changes nothing. Raw files and what was measured are hashed again, tables are held against their logs and the
+ledger, the ledger against what its executions left in the lake; every file is accounted for, and every row that was
+ever read must be found as a curated or a rejected one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lakehouse.integrity.datasets import check_dataset, foreign_files
+from lakehouse.integrity.measured import check_measured
 from lakehouse.integrity.problems import REPAIR, Problem, problem
 from lakehouse.integrity.raw import check_raw
 from lakehouse.integrity.recorded import check_ledger, check_receipts
@@ -42,4 +43,5 @@ def _everything(site: Site) -> Iterator[Problem]:
         site.report(Progress("check", "tables", at, len(names), "datasets"))
         yield from check_dataset(site, name)
     yield from foreign_files(site, names)
+    yield from check_measured(site)
     site.report(Progress("check", "tables", len(names), len(names), "datasets", finished=True))

@@ -20,7 +20,7 @@ __all__ = ["OWN_ARTIFACTS", "by_the_lake", "check_ledger", "check_receipts", "co
 Deleted: TypeAlias = dict[TypeKind, set[int]]
 """Ids of records by their kind."""
 
-OWN_ARTIFACTS = frozenset({"RawFile", "Schema", "TableVersion", "QuarantineVersion"})
+OWN_ARTIFACTS = frozenset({"RawFile", "Schema", "TableVersion", "QuarantineVersion", "Statistics", "Anomalies"})
 _OWN_EXECUTIONS = frozenset({"Land", "Curate"})
 _PART = 500  # executions compared in one set of queries
 _LISTED = 5  # executions named

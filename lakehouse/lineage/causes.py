@@ -12,6 +12,7 @@ from lakehouse import references
 from lakehouse.errors import ConfigError, NotFoundError
 from lakehouse.lineage.spans import Past
 from lakehouse.records import EventType, Execution, printable
+from lakehouse.schema import Schema
 from lakehouse.site import Site
 
 __all__ = ["Causes", "FileChange", "Step", "causes"]
@@ -219,9 +220,12 @@ def _said(site: Site, executions: Sequence[Execution]) -> dict[int, dict[str, st
 def _configured(properties: Mapping[str, Any]) -> dict[str, str]:
     """What a Schema artifact says: features, format and mapping, each value by its path."""
     said: dict[str, str] = {}
-    features = json.loads(str(properties.get("features", "{}"))).get("features", {})
-    for name, feature in features.items():
-        said |= dict(_leaves(f"feature {name}", {"type": "string", "presence": "required", **feature}))
+    # Read as a schema, so that what two releases wrote differently is no difference.
+    schema = Schema.from_json(str(properties["features"])).plain() if "features" in properties else {}
+    for name, feature in schema.get("features", {}).items():
+        said |= dict(_leaves(f"feature {name}", {"presence": "required", **feature}))
+    for key in ("checks", "severity", "on_error"):
+        said |= dict(_leaves(key, schema.get(key, {})))
     for part in ("format", "mapping"):
         for path, value in json.loads(str(properties.get(part, "{}"))).items():
             said |= dict(_leaves(f"format {path}" if part == "format" else path, value))

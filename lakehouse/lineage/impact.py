@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Impact", "Made", "Rejected", "Shown", "impact"]
 
-_LAKE = frozenset({"Source", "Job", "Run", "RawFile", "Schema", "QuarantineVersion", "TableVersion"})
+_LAKE = frozenset(
+    {"Source", "Job", "Run", "RawFile", "Schema", "QuarantineVersion", "Statistics", "Anomalies", "TableVersion"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -31,6 +32,8 @@ KINDS = (
     "Schema",
     "Curate",
     "QuarantineVersion",
+    "Statistics",
+    "Anomalies",
     "TableVersion",
     "Column",
 )
@@ -63,7 +66,9 @@ def _said(execution: Execution) -> str:
     if execution.type == "Land":
         return f"{_counted(p.get('files', 0), 'file')} seen, {p.get('new', 0)} new"
     if execution.type == "Curate" and execution.state is ExecutionState.COMPLETE:
-        return f"read {rows(p.get('read', 0))}, rejected {p.get('rejected', 0)}, configuration {_fingerprint(p)}"
+        filled = sum(json.loads(str(p.get("filled", "{}"))).values())
+        told = f", filled in {_counted(filled, 'value')}" if filled else ""
+        return f"read {rows(p.get('read', 0))}, rejected {p.get('rejected', 0)}{told}, configuration {_fingerprint(p)}"
     error = str(p.get("error", "")).partition(". ")[0][:200]
     return f"{error}, configuration {_fingerprint(p)}" if execution.type == "Curate" else error
 
@@ -84,6 +89,12 @@ def artifact_node(artifact: Artifact) -> Node:
     if artifact.type == "QuarantineVersion":
         label = f"QuarantineVersion {artifact.name}: {rows(artifact.properties.get('rows', 0))}"
         return Node("QuarantineVersion", f"quarantine:{artifact.name}", printable(label), properties)
+    if artifact.type == "Anomalies" and "errors" in artifact.properties:
+        counts = ((artifact.properties["errors"], "error"), (artifact.properties["warnings"], "warning"))
+        told = ", ".join(_counted(n, word) for n, word in counts if n) or "none"
+        return Node(
+            "Anomalies", f"Anomalies:{artifact.name}", printable(f"Anomalies {artifact.name}: {told}"), properties
+        )
     named = artifact.name is not None and artifact.type not in _TAKEN
     identity = f"{artifact.type}:{artifact.name}" if named else f"artifact:{artifact.id}"
     label = f"{artifact.type} {artifact.name or f'artifact:{artifact.id}'}"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 
-from lakehouse import columns, references
+from lakehouse import columns, measured, references
 from lakehouse.columns import ALL
 from lakehouse.lineage.columns import declared
 from lakehouse.lineage.configurations import Configuration, configurations
@@ -30,7 +30,7 @@ class Holding:
     """One place that holds personal data.
 
     Attributes:
-        kind: ``RawColumn``, ``Column``, ``Quarantine``, or the type of a user's artifact.
+        kind: ``RawColumn``, ``Column``, ``Quarantine``, ``Statistics``, or the type of a user's artifact.
         name: ``flights.tailnum`` (source and raw column), ``aviation/flights.tailnum``, ``Model:churn@0``.
         personal: ``yes``; ``perhaps`` where it may have been made from personal data and is not known not to be.
         why: what makes it so.
@@ -61,7 +61,7 @@ class Personal:
     """The record of personal data in a lake.
 
     Attributes:
-        holdings: every place, in the order the data take: raw, curated, quarantined, made of these.
+        holdings: every place, in the order the data take: raw, curated, quarantined, measured, made of these.
         gaps: datasets that hold personal data and name no owner or purpose, with what is missing.
     """
 
@@ -88,7 +88,7 @@ class Personal:
 def personal(site: Site) -> Personal:
     """The record of personal data, as `Lake.personal` gives it."""
     record = _Record(site)
-    holdings = [*record.raw(), *record.columns(), *record.quarantines(), *record.artifacts()]
+    holdings = [*record.raw(), *record.columns(), *record.quarantines(), *record.statistics(), *record.artifacts()]
     return Personal(tuple(holdings), tuple(record.gaps()))
 
 
@@ -162,6 +162,29 @@ class _Record:
                     first=min(moments, default=None),
                     last=max(moments, default=None),
                     place=f"quarantine/{dataset}",
+                )
+                yield self._owned(holding, [dataset])
+
+    def statistics(self) -> Iterator[Holding]:
+        """What was measured of personal columns before they were known to be: later on, no value of theirs is kept."""
+        for dataset, held in self.held.items():
+            of_execution = {execution: of_one for one, of_one in held for execution in one.executions}
+            told: dict[str, bool] = {}
+            moments = []
+            for kept in measured.kept(self.site.ledger, dataset) if held else ():
+                known = of_execution.get(kept.execution, {})
+                if open_ := {name: sure for name, sure in known.items() if name not in kept.personal}:
+                    told |= {name: sure or told.get(name, False) for name, sure in open_.items()}
+                    moments += [kept.kept_at] if kept.kept_at is not None else []
+            if told:
+                holding = Holding(
+                    "Statistics",
+                    dataset,
+                    _word(any(told.values())),
+                    f"{', '.join(told)}: measured before known as personal, with the most frequent values",
+                    first=min(moments, default=None),
+                    last=max(moments, default=None),
+                    place=f"{measured.ZONE}/{dataset}",
                 )
                 yield self._owned(holding, [dataset])
 

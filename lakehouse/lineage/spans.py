@@ -172,7 +172,7 @@ class Past:
         found = self.timeline.numbered({number for version in missing for number in (version - 1, version)})
         for version in missing:
             # Numbers are those of the table's commits; not every one is a version.
-            before = found.get(version - 1) or self.timeline.before(found[version])
+            before = found.get(version - 1) or self.timeline.before(found[version].execution)
             self._ends[version] = before.version if before else version - 1, found[version].committed_at
 
 

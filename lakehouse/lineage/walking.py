@@ -258,6 +258,10 @@ class Downwards:
                     found.append(artifact)
             elif artifact.type == "TableVersion":
                 found += self._shown(execution, artifact, counted)
+            elif artifact.type == "Anomalies" and execution.properties.get("anomalies") and (counted or taken is None):
+                g.add_artifacts([artifact])
+                g.join(f"execution:{event.given}", g.of_artifact[artifact.id])
+                found.append(artifact)
         return found
 
     def _shown(
@@ -293,15 +297,24 @@ class Downwards:
         for identity, kinds in g.ledger.count_neighbours("artifact", given, READS).items():
             for kind, count in kinds.items():
                 g.leave_out(given[identity], "down", kind, count)
-        given = _nodes(e for e in executions if self._made_something(e))
+        by_id = {e.id: e for e in executions if self._made_something(e)}
+        given = _nodes(by_id.values())
         for identity, kinds in g.ledger.count_neighbours("execution", given, MAKES).items():
             for kind, count in kinds.items():
-                g.leave_out(given[identity], "down", kind, count)
+                if _told(by_id[identity], kind):
+                    g.leave_out(given[identity], "down", kind, count)
 
     def _made_something(self, execution: Execution) -> bool:
         """Whether anything came of what is followed: of a raw file that a curation refused nothing did."""
         taken = self.taken[execution.id]
         return execution.type != "Curate" or taken is None or not taken.isdisjoint(self.g.counts(execution))
+
+
+def _told(execution: Execution, kind: str) -> bool:
+    """Whether what was made is shown: a curation's statistics are not, and its anomalies where there are any."""
+    if execution.type != "Curate":
+        return True
+    return kind != "Statistics" and (kind != "Anomalies" or bool(execution.properties.get("anomalies")))
 
 
 def _nodes(executions: Iterable[Execution]) -> dict[int, str]:

@@ -20,7 +20,7 @@ from lakehouse.metadata.reading import matching, milliseconds, moment_of, typed
 from lakehouse.records import Event, EventType, Tombstone, TypeKind
 
 _KEPT: Final[Mapping[TypeKind, frozenset[str]]] = {
-    TypeKind.ARTIFACT: frozenset({"RawFile", "TableVersion", "QuarantineVersion", "Schema"}),
+    TypeKind.ARTIFACT: frozenset({"RawFile", "TableVersion", "QuarantineVersion", "Schema", "Statistics", "Anomalies"}),
     TypeKind.EXECUTION: frozenset({"Land", "Curate"}),
     TypeKind.CONTEXT: frozenset({"Source", "Dataset", "Job", "Run"}),
 }

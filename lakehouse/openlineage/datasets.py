@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -157,7 +158,7 @@ class Datasets:
 
     def _shape(self, artifact: Artifact, dataset: Dataset | None) -> dict[str, Any]:
         """Its columns, which of them are personal, and what each is made from."""
-        features = Schema.model_validate_json(str(artifact.properties["features"])).features
+        features = Schema.from_json(str(artifact.properties["features"])).features
         fields = [_field(n, name, feature) for n, (name, feature) in enumerate(features.items(), 1)]
         fields += [_own_field(n, name) for n, name in enumerate(PROVENANCE, len(features) + 1)]
         made = columns.from_json(str(artifact.properties.get("columns") or "{}"))
@@ -249,6 +250,9 @@ def _checks(step: Step, dataset: Dataset) -> dict[str, Any]:
                 actual=f"rejected rows: {count}",
             )
         )
+    for column, kind, severity in _odd(step):
+        worst = "error" if severity == "error" else "warn"
+        made.append(one(assertion=kind, success=False, column=column or None, severity=worst))
     files = step.table("files")
     metrics = facets.data_quality_metrics_input_dataset.DataQualityMetricsInputDatasetFacet
     return {
@@ -259,9 +263,19 @@ def _checks(step: Step, dataset: Dataset) -> dict[str, Any]:
     }
 
 
+def _odd(step: Step) -> Iterator[tuple[str, str, str]]:
+    """What was odd about a curation's batch as a whole: feature, kind and severity of each; rows are told of above."""
+    for artifact in step.outputs:
+        if artifact.type == "Anomalies":
+            for path, kind, severity, action, _ in json.loads(str(artifact.properties.get("found", "[]"))):
+                if action != "quarantine":
+                    yield path, kind, severity
+
+
 def _field(position: int, name: str, feature: Feature) -> facets.schema_dataset.SchemaDatasetFacetFields:
     kind = feature.type.value
     typed = f"{kind}({feature.precision},{feature.scale})" if kind == "decimal" else kind
+    typed = f"list[{typed}]" if feature.repeated else typed
     unit = f"in {feature.unit}" if feature.unit else ""
     described = "; ".join(text for text in (feature.description, unit) if text) or None
     return _schema_field(position, name, typed, described)

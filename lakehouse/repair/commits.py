@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from lakehouse import tables, timeline
+from lakehouse import measured, tables, timeline
 from lakehouse.config import Config
 from lakehouse.curation.commit import Plan, following, quarantine_version, table_version
 from lakehouse.errors import StorageError
@@ -76,7 +76,7 @@ class _Past:
 def curations(
     storage: Storage, config: Config, known: Mapping[int, Path], raws: Collection[str], told: Told
 ) -> tuple[dict[int, Receipt], int]:
-    """Curations that made a commit and left no receipt, by execution; and the highest number in any part's name.
+    """Curations that made a commit and left no receipt, by execution; and the highest number in any name.
 
     Args:
         storage: the lake's files.
@@ -99,7 +99,8 @@ def curations(
                     storage, by_number[number], past, config=config, raws=raws, told=told
                 )
             past.follow(receipt)
-    return found, max(tables.highest_execution(storage.path(zone)) for zone in _ZONES)
+    parts = (tables.highest_execution(storage.path(zone)) for zone in _ZONES)
+    return found, max(*parts, measured.highest(storage))
 
 
 def _datasets(storage: Storage) -> dict[str, list[str]]:
@@ -156,6 +157,7 @@ def _curation(  # noqa: PLR0913  # as `curations`, of one
         made = commits.curated
         outputs.append(table_version(plan, made.number, execution.id, following(past.committed_at, made.at)))
         properties["version"] = plan.offset + made.number
+    outputs += plan.kept
     guessed = [
         dataclasses.replace(a, id=-identity, created_at=at, updated_at=at) for identity, a in enumerate(outputs, 1)
     ]

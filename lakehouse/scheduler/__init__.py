@@ -184,6 +184,7 @@ def _counts(told: MutableMapping[str, Any] | Any) -> dict[str, int]:
     landed, curated = told.get("landed", []), told.get("curated", [])
     sums = {f"files_{name}": sum(step[name] for step in landed) for name in ("new", "failed")}
     sums["files_refused"] = sum(step["refused"] for step in curated)
+    sums["anomalies"] = sum(step["anomalies"] for step in curated)
     return sums | {f"rows_{name}": sum(step[name] for step in curated) for name in ("read", "curated", "rejected")}
 
 

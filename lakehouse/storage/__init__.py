@@ -171,6 +171,25 @@ class Storage:
             beside.replace(path)
             sync_file(path.parent)
 
+    def write_folder(self, uri: str, files: Mapping[str, bytes]) -> None:
+        """Write a new folder of small files, and wait until all of it is on the disk.
+
+        A crash may leave part of it: for what nobody looks at before something else says that it is there.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        folder = self.path(uri)
+        with refused(f"writing '{uri}'"):
+            shutil.rmtree(folder, ignore_errors=True)  # what a number's earlier holder left
+            known = next(parent for parent in folder.parents if parent.is_dir())
+            folder.mkdir(parents=True)
+            for name, data in files.items():
+                _write_new(folder / name, data)
+                sync_file(folder / name)
+            made = [folder, *folder.parents]
+            sync_folders(made[: made.index(known) + 1], self.root)
+
     def discard_incoming(self, source: str) -> int:
         """Remove what a killed landing left half-written; only call while holding the source's lock."""
         folder = self.path(f"{_INCOMING}/{source}")

@@ -22,6 +22,8 @@ POINTS = (
     "land.finished",
     "curate.begun",
     "curate.written",
+    "curate.measured",
+    "curate.kept",
     "curate.sealed",
     "curate.prepared",
     "curate.quarantined",

@@ -82,6 +82,7 @@ def state(folder: Path) -> dict[str, Any]:
         "quarantine on disk": {name: _stored(data / "quarantine" / name) for name in DATASETS},
         "raw": dict(_raw_files(data / "raw")),
         "lineage": _lineage(data / "metadata.db"),
+        "measured": _measured(data),
         "strays": _strays(data),
     }
 
@@ -114,6 +115,20 @@ def _lineage(database: Path) -> list[tuple[str, str, str]]:
             events = ledger.get_events(execution_ids=[e.id for e in done], types=[EventType.INPUT])
             found += [(name, raw[e.artifact_id], e.type.name) for e in events if e.artifact_id in raw]
         return sorted(found)
+
+
+def _measured(data: Path) -> list[tuple[str, str, str]]:
+    """What was measured, by the ledger and in its files, and no file beside these."""
+    with Ledger(f"sqlite:///{data / 'metadata.db'}") as ledger:
+        known = [a for kind in ("Statistics", "Anomalies") for a in ledger.get_artifacts(type=kind)]
+    files = {p.relative_to(data).as_posix(): p for p in (data / "statistics").rglob("*") if p.is_file()}
+    assert files.keys() == {artifact.uri for artifact in known}
+    found = []
+    for artifact in known:
+        digest = hashlib.sha256(files[artifact.uri].read_bytes()).hexdigest()
+        assert digest == artifact.properties["sha256"]
+        found.append((artifact.type, str(artifact.properties["dataset"]), digest))
+    return sorted(found)
 
 
 def _strays(data: Path) -> list[str]:

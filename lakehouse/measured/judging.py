@@ -1,0 +1,192 @@
+"""A batch held against its schema, the batches before it and the dataset's own past.
+
+"Previous" is the batch of the curation before: the newest one with rows whose raw files had not been curated before.
+A batch that takes raw files in again is held against the schema alone: it is no next day of anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import polars as pl
+
+from lakehouse import timeline
+from lakehouse.config import Dataset
+from lakehouse.measured.keeping import Kept, kept, read
+from lakehouse.schema import Rule
+from lakehouse.site import Site
+from lakehouse.timeline import Timeline
+from lakehouse.validation.anomalies import Anomalies, Anomaly, explain, validate_statistics
+from lakehouse.validation.expectations import MINIMUM, Past, expect
+from lakehouse.validation.statistics import Statistics
+
+__all__ = ["Batch", "History", "doubled", "judge", "median_day", "recent"]
+
+_LOOKED = 4  # times as many batches are looked at as are wanted: some are none to be held against
+_PIECE = 4_000_000  # rows whose keys are held in memory at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is judged.
+
+    Attributes:
+        statistics: of its rows, with the rows that broke a rule counted.
+        read: rows read: these, and those that were set apart.
+        rows: the rows, lazily; with ``_raw`` where raw files brought them.
+        day: the day it is of.
+        names: raw files' own names by their sha256.
+    """
+
+    statistics: Statistics
+    read: int
+    rows: pl.LazyFrame
+    day: date
+    names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a batch is held against.
+
+    Attributes:
+        previous: the batch before; None where there is none.
+        past: the batches before, oldest first.
+        total: rows that the version before shows; None before the first.
+    """
+
+    previous: Statistics | None = None
+    past: tuple[Past, ...] = ()
+    total: int | None = None
+
+
+def judge(  # noqa: PLR0913  # a judgement's parts, by name
+    dataset: Dataset,
+    batch: Batch,
+    history: History,
+    *,
+    now: datetime | None,
+    environment: str | None,
+    serving: Statistics | None = None,
+) -> Anomalies:
+    """What is odd about a batch.
+
+    Args:
+        dataset: the dataset, with its schema.
+        batch: the batch.
+        history: what came before it.
+        now: when its rows are curated: `freshness` is counted from here; None where that is not to be looked at.
+        environment: one of the schema's; None for no one in particular.
+        serving: what it is compared with for skew.
+
+    Raises:
+        NotFoundError: the schema does not know that environment.
+    """
+    schema, statistics = dataset.schema, batch.statistics
+    keys = dataset.keys if schema.keys else ()
+    found = validate_statistics(
+        statistics,
+        schema,
+        environment=environment,
+        previous_statistics=history.previous,
+        serving_statistics=serving,
+        previous_version_statistics=None if history.total is None else Statistics(history.total, {}),
+        newest=_newest(statistics, dataset.event_time) if now is not None else None,
+        at=now,
+        rows_read=batch.read,
+        doubled=doubled(batch.rows, keys, statistics.rows) if keys else None,
+        keys=keys,
+    )
+    if found.data_missing:
+        return found
+    policy = dataset.validation.history
+    odd = expect(statistics, batch.day, history.past, schema, rate=policy.rate) if policy and history.past else ()
+    anomalies = tuple(_explained(one, batch, history.previous) for one in found.anomalies)
+    return dataclasses.replace(found, anomalies=(*anomalies, *odd))
+
+
+def _explained(anomaly: Anomaly, batch: Batch, previous: Statistics | None) -> Anomaly:
+    """A drift with the raw files that brought it."""
+    if anomaly.rule is not Rule.DRIFT or previous is None or not batch.names:
+        return anomaly
+    causes = explain(anomaly, batch.rows, previous, batch.names)
+    return dataclasses.replace(anomaly, causes=causes)
+
+
+def _newest(statistics: Statistics, event_time: str | None) -> datetime | None:
+    feature = statistics.features.get(event_time or "")
+    moments = None if feature is None else feature.moments
+    newest = None if moments is None else moments.max
+    return newest if isinstance(newest, datetime) else None
+
+
+def recent(site: Site, dataset: Dataset, past: Timeline, *, until: int | None = None) -> History:
+    """What a dataset's next batch is held against, or the one that an execution brought.
+
+    Args:
+        site: the opened lake.
+        dataset: the dataset.
+        past: its past.
+        until: look only at curations before this one.
+    """
+    policy = dataset.validation.history
+    most = policy.batches if policy is not None else 1
+    # What came before an old batch may be far back; before the next one it is among the newest.
+    found = kept(site.ledger, dataset.name, limit=_LOOKED * most if until is None else None)
+    usual = _usual(past, [one for one in found if until is None or one.execution < until])
+    # Too few to tell anything are not read.
+    enough = policy is not None and len(usual) >= MINIMUM
+    wanted = usual[:most] if enough else usual[:1]
+    known = [(one, own) for one in wanted if (own := read(site.storage, one.uri, one.sha256)) is not None]
+    before = past.last if until is None else past.before(until)
+    return History(
+        previous=known[0][1] if known and known[0][0] is usual[0] else None,
+        past=tuple(Past(own, one.at) for one, own in reversed(known)) if enough else (),
+        total=None if before is None else before.total,
+    )
+
+
+def _usual(past: Timeline, every: Sequence[Kept]) -> list[Kept]:
+    """The batches with rows, of files that came for the first time, that no correction took the place of."""
+    again = {one.execution for one in every if one.again}
+    corrected = {
+        old
+        for execution in past.superseding()
+        if execution.id not in again
+        for old, raws in timeline.superseded(execution).items()
+        if raws is None
+    }
+    return [one for one in every if one.rows and not one.again and one.execution not in corrected]
+
+
+def median_day(statistics: Statistics, event_time: str | None) -> date | None:
+    """The day (UTC) in the middle of a batch's events; None without events, and where these are personal."""
+    feature = statistics.features.get(event_time or "")
+    if feature is None or feature.moments is None:
+        return None
+    days = feature.daily()
+    middle = days["count"].cum_sum() * 2 >= days["count"].sum()
+    found = days["day"].filter(middle)[0]
+    assert isinstance(found, date)  # noqa: S101  # days are dates
+    return found
+
+
+def doubled(rows: pl.LazyFrame, keys: Collection[str], count: int) -> int:
+    """How many rows share their keys with another row before them.
+
+    Args:
+        rows: the rows.
+        keys: the columns that should name a row; a missing value is a value here.
+        count: how many rows there are, roughly: many are counted in several passes over their keys.
+    """
+    pieces = count // _PIECE + 1
+    named = rows.select(pl.struct(*keys).hash().alias("part"), *keys)
+    total = 0
+    for piece in range(pieces):
+        part = named.filter(pl.col("part") % pieces == piece) if pieces > 1 else named
+        extra = part.group_by(*keys).len().select((pl.col("len").cast(pl.Int64) - 1).sum())
+        total += int(extra.collect(engine="streaming").item() or 0)
+    return total

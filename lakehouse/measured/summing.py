@@ -1,0 +1,230 @@
+"""The statistics of a version: those that its curations kept, added up; what was not kept is measured in the table.
+
+Adding up a thousand files takes long. So every `_EVERY`-th curation also keeps the total after it, and a version is the
+newest total that still holds and what came since. A total no longer holds once rows that are in it were superseded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from lakehouse import columns, tables, timeline
+from lakehouse.config import Dataset, curate_function
+from lakehouse.errors import StorageError
+from lakehouse.measured.keeping import Kept, kept, kept_of, read
+from lakehouse.records import Version
+from lakehouse.schema import PROVENANCE, Feature, FeatureType, Schema
+from lakehouse.site import Site
+from lakehouse.timeline import Superseded, Timeline
+from lakehouse.validation.statistics import Statistics, generate_statistics
+
+__all__ = ["measure", "of_batch", "of_version", "private", "running_total"]
+
+_EVERY = 32  # curations from one total to the next
+
+
+def private(dataset: Dataset, project: Path) -> frozenset[str]:
+    """The columns of a dataset whose values are not kept: the personal ones, and what may be made from them."""
+    if not any(dataset.schema.marks.values()):
+        return frozenset()
+    made = columns.of_mapping(
+        dataset.schema,
+        rename=dataset.rename,
+        derive=dataset.derive,
+        function=curate_function(dataset, project),
+        name=dataset.curate or "",
+        declared=dataset.columns,
+        others=dataset.new_columns == "add",
+    )
+    return frozenset(columns.personal(made, dataset.schema.marks))
+
+
+def measure(  # noqa: PLR0913  # by name
+    rows: pl.LazyFrame,
+    schema: Schema,
+    personal: Collection[str],
+    *,
+    slices: Sequence[str] = (),
+    weight: str | None = None,
+    scratch: Path | None = None,
+) -> Statistics:
+    """Statistics of curated rows, without the lake's own columns.
+
+    Args:
+        rows: the rows.
+        schema: the dataset's.
+        personal: columns whose values are left out.
+        slices: features by whose values the rows are measured too.
+        weight: the feature that says how much a row counts.
+        scratch: a folder for files that are deleted again.
+
+    Raises:
+        StorageError: they cannot be read.
+    """
+    plain = rows.drop(*PROVENANCE, strict=False)
+    typed = _as_stored(schema, plain.collect_schema())
+    try:
+        return generate_statistics(
+            plain, schema=typed, slices=slices, weight=weight, personal=personal, rules=False, scratch=scratch
+        )
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise StorageError(f"the rows cannot be measured: {why}; `lakehouse check` tells what is damaged") from error
+
+
+def _as_stored(schema: Schema, columns: Mapping[str, pl.DataType]) -> Schema:
+    """The schema of rows that were curated: nothing is to be filled in, and what was taken along is text."""
+    taken = {name: Feature(type=FeatureType.STRING) for name in columns if name not in schema.features}
+    known = {name: feature.model_copy(update={"default": None}) for name, feature in schema.features.items()}
+    return schema.model_copy(update={"features": known | taken})
+
+
+def of_version(site: Site, past: Timeline, version: Version, schema: Schema, personal: Collection[str]) -> Statistics:
+    """The statistics of all rows that a version shows.
+
+    Args:
+        site: the opened lake.
+        past: the dataset's.
+        version: the version.
+        schema: the dataset's.
+        personal: columns whose values must not be in it.
+
+    Raises:
+        StorageError: rows that must be read cannot be.
+    """
+    return _Sum(site, past, version, schema, personal).statistics()
+
+
+def of_batch(site: Site, past: Timeline, version: Version, schema: Schema, personal: Collection[str]) -> Statistics:
+    """The statistics of the rows that a version's own curation appended, whether or not they count still.
+
+    Raises:
+        StorageError: rows that must be read cannot be.
+    """
+    one = kept_of(site.ledger, past.dataset, version.execution)
+    own = read(site.storage, one.uri, one.sha256) if one is not None and one.personal >= set(personal) else None
+    if own is not None:
+        return own
+    rows = tables.scan(site.storage.path(version.uri), version.table_version)
+    return measure(rows.filter(pl.col("_execution") == version.execution), schema, personal)
+
+
+def running_total(  # noqa: PLR0913  # what a curation knows of its batch, by name
+    site: Site,
+    past: Timeline,
+    schema: Schema,
+    personal: Collection[str],
+    *,
+    batch: Statistics,
+    replaced: Superseded,
+    sequence: int,
+) -> Statistics | None:
+    """The total to keep with a batch: of all rows that count once it is visible; None where none is due.
+
+    Args:
+        site: the opened lake.
+        past: the dataset's, before the batch.
+        schema: the dataset's.
+        personal: columns whose values must not be in it.
+        batch: the batch's own statistics.
+        replaced: what the batch replaces.
+        sequence: the curation's number among the dataset's.
+    """
+    if sequence % _EVERY or past.last is None:
+        return None
+    try:
+        return _Sum(site, past, past.last, schema, personal, replaced).statistics() + batch
+    except StorageError:  # a shortcut that is not worth a batch
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    """One adding up."""
+
+    site: Site
+    past: Timeline
+    version: Version
+    schema: Schema
+    personal: Collection[str]
+    replaced: Superseded | None = None  # by a batch that comes next
+
+    def statistics(self) -> Statistics:
+        known = {one.execution: one for one in kept(self.site.ledger, self.past.dataset) if self._fit(one)}
+        hidden = self._hidden()
+        total, after = self._total(known)
+        parts = [] if total is None else [total]
+        unknown: list[int] = []
+        for execution in self._made(after):
+            gone = hidden.get(execution, set())
+            own = None
+            if gone is None:
+                continue
+            if not gone and execution in known:
+                own = read(self.site.storage, known[execution].uri, known[execution].sha256)
+            if own is None:
+                unknown.append(execution)
+            else:
+                parts.append(own)
+        if unknown or not parts:
+            parts.append(measure(self._rows(unknown, hidden), self.schema, self.personal))
+        return _added(parts)
+
+    def _fit(self, one: Kept) -> bool:
+        """Whether it holds no value that must not be told by now."""
+        return one.personal >= set(self.personal) and one.execution <= self.version.execution
+
+    def _made(self, after: int) -> list[int]:
+        """The curations of this version and those before it, that appended or replaced rows."""
+        every = self.past.making(newest_first=False, last=self.version.execution)
+        return [execution.id for execution in every if execution.id > after]
+
+    def _hidden(self) -> dict[int, set[str] | None]:
+        hidden = self.past.hidden(self.version)
+        for old, raws in (self.replaced or {}).items():
+            before = hidden.get(old, set())
+            hidden[old] = None if raws is None or before is None else {*before, *raws}
+        return hidden
+
+    def _total(self, known: Mapping[int, Kept]) -> tuple[Statistics | None, int]:
+        """The newest total that still holds, and the execution up to which it goes."""
+        touched = self._touched()
+        for one in sorted(known.values(), key=lambda one: -one.execution):
+            lost = any(by > one.execution >= old for by, old in touched)
+            if one.total and not lost:
+                total = read(self.site.storage, one.total_uri, one.total)
+                if total is not None:
+                    return total, one.execution
+        return None, 0
+
+    def _touched(self) -> list[tuple[int, int]]:
+        """Which execution superseded rows of which, up to this version."""
+        found = [
+            (execution.id, old)
+            for execution in self.past.superseding()
+            if isinstance(made := execution.properties.get("version"), int) and made <= self.version.version
+            for old in timeline.superseded(execution)
+        ]
+        return [*found, *((self.version.execution + 1, old) for old in self.replaced or {})]
+
+    def _rows(self, executions: Iterable[int], hidden: Mapping[int, set[str] | None]) -> pl.LazyFrame:
+        """The rows of some curations that count."""
+        rows = tables.scan(self.site.storage.path(self.version.uri), self.version.table_version)
+        rows = rows.filter(pl.col("_execution").is_in(list(executions)))
+        gone = [(execution, raw) for execution in executions for raw in hidden.get(execution) or ()]
+        if gone:
+            left_out = pl.LazyFrame(gone, schema={"_execution": pl.Int64, "_raw": pl.String}, orient="row")
+            rows = rows.join(left_out, on=["_execution", "_raw"], how="anti")
+        return rows
+
+
+def _added(parts: Sequence[Statistics]) -> Statistics:
+    """The sum, in pairs: adding small ones to a large one again and again would cost the large one each time."""
+    while len(parts) > 1:
+        pairs = [parts[at : at + 2] for at in range(0, len(parts), 2)]
+        parts = [pair[0] + pair[1] if len(pair) > 1 else pair[0] for pair in pairs]
+    return parts[0]
