@@ -15,6 +15,9 @@ say "Again: every file is known, nothing is doubled."
 run lakehouse run nightly
 say "Three airports lie on the wrong side of the world. They are not lost, and not in the way."
 run lakehouse quarantine reference/airports
+say "What the values are like, and what is odd about them."
+run lakehouse statistics aviation/flights --feature departure_delay --feature carrier
+run lakehouse validate aviation/flights
 say "Any row, back to the bytes it came from."
 run lakehouse read aviation/flights --limit 3 --columns carrier,flight,origin,dest,departure_delay,gained --provenance
 run lakehouse trace aviation/flights 7b0f5d1bd949:2

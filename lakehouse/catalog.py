@@ -13,10 +13,11 @@ from lakehouse.config import Dataset, Job
 from lakehouse.errors import ConfigError, NotFoundError, nearest
 from lakehouse.metadata import Total
 from lakehouse.records import Artifact, Execution, ExecutionState, RawFile, Version, raw_id
+from lakehouse.schema import Domain
 from lakehouse.site import Site
 from lakehouse.sources import Source
-from lakehouse.sources.units import written
 from lakehouse.timeline import Timeline
+from lakehouse.units import written
 
 __all__ = [
     "SHOWN",
@@ -195,6 +196,10 @@ def _show_source(site: Site, name: str, limit: int | None, only: Sequence[str]) 
     )
 
 
+def _domain(domain: Domain) -> str:
+    return json.dumps(domain.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False)
+
+
 def _show_dataset(site: Site, name: str, limit: int | None) -> Detail:
     dataset = site.config.dataset(name)
     past = timeline.read(site.ledger, name)
@@ -213,16 +218,17 @@ def _show_dataset(site: Site, name: str, limit: int | None) -> Detail:
         "partition_by": list(dataset.partition_by),
         "new_columns": dataset.new_columns,
         "missing_columns": dataset.missing_columns,
+        "validation": dataset.validation.model_dump(mode="json", exclude_defaults=True),
     }
     features = tuple(
         FeatureEntry(
-            feature,
-            str(said["type"]),
-            str(said.get("presence", "required")),
-            json.dumps(said["domain"], ensure_ascii=False) if said.get("domain") else "",
-            str(said.get("description") or ""),
+            path,
+            feature.kind,
+            str(feature.presence),
+            "" if feature.domain is None else _domain(feature.domain),
+            feature.description,
         )
-        for feature, said in dataset.schema.model_dump(mode="json", exclude_none=True)["features"].items()
+        for path, feature in dataset.schema.paths().items()
     )
     failures = _refusals(site, dataset.source, past, limit)
     return Detail("dataset", name, dataset.description, settings, features, past.newest(limit), failures=failures)

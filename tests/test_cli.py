@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 
+import click
 import polars as pl
 import pytest
 
 from lakehouse import Lake
 from lakehouse.cli import program
+from lakehouse.evolution import Schemas
 
 SLOW = """
 import time
@@ -58,7 +60,13 @@ def eventually(there, seconds=90.0):
 
 
 def test_every_command_is_the_lakes_method_of_the_same_name():
-    assert all(callable(getattr(Lake, name, None)) for name in program.commands if name != "serve")
+    commands = {name: command for name, command in program.commands.items() if name != "serve"}
+    groups = {name: command for name, command in commands.items() if isinstance(command, click.Group)}
+    assert all(callable(getattr(Lake, name, None)) for name in commands if name not in groups)
+    assert groups.keys() == {"schema"}
+    for verb in groups["schema"].commands:
+        # `import` is a word of Python's.
+        assert callable(getattr(Schemas, verb, None)) or verb == "import", verb
 
 
 def test_every_command_stands_under_one_heading_of_the_help():

@@ -9,7 +9,10 @@ from __future__ import annotations
 import click
 
 from lakehouse.cli import look, work
+from lakehouse.cli.schema import schema
 from lakehouse.cli.session import Doors, shared_options, speak_safely
+from lakehouse.cli.statistics import statistics
+from lakehouse.cli.validate import validate
 
 __all__ = ["main", "program"]
 
@@ -33,12 +36,13 @@ def program() -> None:
 
 
 program.params[:0] = shared_options(hidden=False)
-for command in (*work.COMMANDS, *look.COMMANDS):
+for command in (*work.COMMANDS, *look.COMMANDS, schema, statistics, validate):
     program.add_command(command)
 program.sections = (
     ("Set up", ("init", "check")),
     ("Work", ("land", "curate", "run", "serve")),
     ("Look", ("list", "show", "read", "history")),
+    ("Evolve", ("schema", "statistics", "validate")),
     ("Explain", ("lineage", "trace", "quarantine")),
 )
 

@@ -90,6 +90,8 @@ def _tell(found: Detail) -> None:
     elif found.kind == "dataset" and found.versions:
         last = found.versions[-1]
         state = f"version {last.version}, {output.count(last.total, 'row')}"
+        if last.anomalies:
+            state += f", {last.anomalies:,} anomal{'y' if last.anomalies == 1 else 'ies'} in its batch"
     elif found.kind == "dataset":
         state = "no version yet"
     click.echo(click.style(printable(f"{found.kind} {found.name}{': ' if state else ''}{state}"), bold=True))
@@ -149,7 +151,7 @@ def history(session: Session, dataset: str) -> None:
         output.tell({"dataset": dataset, "versions": versions, "failures": failures})
         return
     output.table(
-        ["version", "committed", "rows", "total", "rejected", "files", "execution"],
+        ["version", "committed", "rows", "total", "rejected", "anomalies", "files", "execution"],
         [
             (
                 v.version,
@@ -157,12 +159,13 @@ def history(session: Session, dataset: str) -> None:
                 f"{v.rows:,}",
                 f"{v.total:,}",
                 f"{v.rejected:,}",
+                "-" if v.anomalies is None else f"{v.anomalies:,}",
                 v.files,
                 v.execution,
             )
             for v in versions
         ],
-        right=["version", "rows", "total", "rejected", "files", "execution"],
+        right=["version", "rows", "total", "rejected", "anomalies", "files", "execution"],
     )
     _failures(failures)
 

@@ -12,13 +12,14 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Self
 
 import click
 
 from lakehouse.records import Curated, Landed, Note, Ran, Repaired, printable
 
 __all__ = [
+    "Marked",
     "count",
     "curated_line",
     "folded",
@@ -34,8 +35,22 @@ __all__ = [
 ]
 
 _SHOWN_NOTES = 5
+_BETWEEN = 3  # blanks between the columns of a table on a terminal
 _TRUNK = re.compile(r"[│├└─ ]*")
 _WIDE = 10_000  # columns a line may have where nobody looks at it on a terminal
+
+
+class Marked(str):
+    """A cell of a table that stands out on a terminal; ``style`` is rich's."""
+
+    __slots__ = ("style",)
+    style: str
+
+    def __new__(cls, text: str, style: str) -> Self:
+        """A text with its style."""
+        made = super().__new__(cls, text)
+        made.style = style
+        return made
 
 
 def size(count: float) -> str:
@@ -66,7 +81,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, enum.Enum):
-        return value.name
+        return value.value if isinstance(value, str) else value.name
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, bytes):
@@ -98,13 +113,16 @@ def folded(line: str) -> str:
     )
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> None:
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = (), spare: Sequence[str] = ()
+) -> None:
     """A table on stdout: fitted to a terminal, as wide as it needs to be elsewhere.
 
     Args:
         columns: the headings.
         rows: the cells; None is shown as nothing.
         right: headings of the columns that are numbers.
+        spare: headings of the columns that are left out, the first one first, while a terminal is too narrow.
     """
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415  # --help need not pay for it
     from rich.console import Console  # noqa: PLC0415
@@ -112,16 +130,44 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: It
     from rich.text import Text  # noqa: PLC0415
 
     terminal = sys.stdout.isatty()
+    rows = list(rows)
+    if terminal:
+        columns, rows = _fitted(columns, rows, spare, shutil.get_terminal_size().columns)
     view = Table(box=SIMPLE_HEAD if terminal else None, header_style="bold", pad_edge=False)
     numbers = set(right)
     for name in columns:
         view.add_column(Text(printable(name)), justify="right" if name in numbers else "left", overflow="fold")
     for row in rows:
-        view.add_row(*(Text("" if cell is None else printable(str(cell))) for cell in row))
+        view.add_row(*(Text(printable(_shown(cell)), _style(cell)) for cell in row))
     console = Console(width=None if terminal else _WIDE, highlight=False)
     with console.capture() as capture:
         console.print(view)
     click.echo("\n".join(line.rstrip() for line in capture.get().rstrip("\n").splitlines()))
+
+
+def _shown(cell: object) -> str:
+    """A cell's text; of a list or struct its JSON."""
+    if isinstance(cell, (list, dict)):
+        return json.dumps(plain(cell), ensure_ascii=False)
+    return "" if cell is None else str(cell)
+
+
+def _style(cell: object) -> str:
+    return cell.style if isinstance(cell, Marked) else ""
+
+
+def _fitted(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], spare: Sequence[str], width: int
+) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows without as many of the spare columns as are too many for the width."""
+    from rich.cells import cell_len  # noqa: PLC0415  # --help need not pay for it
+
+    kept = list(range(len(columns)))
+    wide = [max(cell_len(str(cell)) for cell in (name, *(row[at] for row in rows))) for at, name in enumerate(columns)]
+    for name in spare:
+        if name in columns and sum(wide[at] + _BETWEEN for at in kept) > width + 1:
+            kept.remove(columns.index(name))
+    return [columns[at] for at in kept], [[row[at] for at in kept] for row in rows]
 
 
 def landed_line(landed: Landed) -> str:
