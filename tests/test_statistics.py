@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from io import BytesIO
 
@@ -90,6 +92,21 @@ def test_many_texts_are_read_as_numbers_too():
     assert (found["n"].numbers.max, found["f"].numbers.mean) == (49_999, 25_000.0)
     assert found["n"].histogram().counts == (5000.0,) * 10
     assert found["n"].histogram().exact
+
+
+def test_a_column_that_fills_late_is_told_as_any_other():
+    rows = pl.int_range(400_000, eager=True)
+    late = pl.when(pl.col("n") >= 200_000).then("n").alias("late")
+    found = generate_statistics(pl.DataFrame({"n": rows}).select(late, even=pl.col("n") % 2)).features
+    assert (found["late"].missing, found["late"].low, found["late"].complete) == (200_000, 200_000, False)
+    assert found["late"].numbers.mean == 299_999.5
+    assert found["late"].histogram().counts == (20_000.0,) * 10
+    assert found["even"].top(2) == [(0, 200_000), (1, 200_000)]
+
+
+def test_statistics_without_a_schema_start_without_what_reads_schemas():
+    asked = "import lakehouse, sys; lakehouse.generate_statistics; sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
 
 
 def test_a_typed_frame_keeps_its_types():

@@ -25,6 +25,7 @@ from lakehouse.curation.outcome import Outcome, per_file, quarantined, raise_if_
 from lakehouse.errors import FormatError, LakehouseError, SchemaError, StorageError
 from lakehouse.formats import Careful, Count, Format, Prepared, Raw
 from lakehouse.records import Note
+from lakehouse.streaming import small_pieces
 from lakehouse.validation import Mapping, RowRule, check, count_broken, sum_broken, too_strict
 from lakehouse.validation.statistics import Broken
 
@@ -284,7 +285,8 @@ class _Batch:
     def _collected(self, sinks: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
         """Run the query; what the dataset's own function raises on the way is its error, not the file's."""
         try:
-            return pl.collect_all(sinks, engine="streaming", optimizations=SAFE)
+            with small_pieces():
+                return pl.collect_all(sinks, engine="streaming", optimizations=SAFE)
         except PolarsError:
             raise
         except Exception as error:

@@ -7,15 +7,21 @@ for rows and batches. How text becomes a typed value, and how rows and batches a
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 import polars as pl
 
-from lakehouse.schema.demands import Limits, Presence, Unique, Valency
-from lakehouse.schema.differences import Difference
-from lakehouse.schema.domains import Domain, Length
-from lakehouse.schema.features import NOT_IN_FILES, Feature, FeatureType, Lifecycle
 from lakehouse.schema.rules import BATCH_RULES, ROW_RULES, Action, Rule, Severity
-from lakehouse.schema.schema import Check, Ratio, RowBounds, Schema
-from lakehouse.schema.values import AS_SAID, FROM_FILE
+from lakehouse.schema.types import FeatureType
+
+if TYPE_CHECKING:
+    from lakehouse.schema.demands import Limits, Presence, Unique, Valency
+    from lakehouse.schema.differences import Difference
+    from lakehouse.schema.domains import Domain, Length
+    from lakehouse.schema.features import NOT_IN_FILES, Feature, Lifecycle
+    from lakehouse.schema.schema import Check, Ratio, RowBounds, Schema
+    from lakehouse.schema.values import AS_SAID, FROM_FILE
 
 __all__ = [
     "AS_SAID",
@@ -51,3 +57,21 @@ PROVENANCE: dict[str, pl.DataType] = {
 }
 """The columns every curated and quarantined row carries: sha256 of its raw file, 1-based record
 number in it, the ledger's execution, and when the batch was curated (UTC)."""
+
+_HOMES = {
+    "demands": ("Limits", "Presence", "Unique", "Valency"),
+    "differences": ("Difference",),
+    "domains": ("Domain", "Length"),
+    "features": ("NOT_IN_FILES", "Feature", "Lifecycle"),
+    "schema": ("Check", "Ratio", "RowBounds", "Schema"),
+    "values": ("AS_SAID", "FROM_FILE"),
+}
+
+if not TYPE_CHECKING:  # for a type checker the imports above are all there is
+
+    def __getattr__(name: str) -> Any:
+        # Imported when first asked for: statistics need types and rules alone, and pydantic would double their start.
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(import_module(f"{__name__}.{home}"), name)
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

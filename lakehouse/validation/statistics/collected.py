@@ -9,6 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from lakehouse import validation
+from lakehouse.schema import FeatureType
 from lakehouse.validation.statistics.adding import add_features, lacking
 from lakehouse.validation.statistics.feature import FeatureStatistics
 from lakehouse.validation.statistics.figures import Broken
@@ -50,8 +52,6 @@ class Statistics:
         Raises:
             SchemaError: a feature is of types whose values cannot be told in one.
         """
-        from lakehouse.validation.breaks import sum_broken  # noqa: PLC0415  # it counts with this package's `Broken`
-
         if not (self.rows or self.features):
             return other
         if not (other.rows or other.features):
@@ -71,11 +71,18 @@ class Statistics:
                 else self.slices.get(name) or other.slices[name]
                 for name in dict.fromkeys((*self.slices, *other.slices))
             },
-            tuple(sum_broken((*self.broken, *other.broken))),
+            tuple(validation.sum_broken((*self.broken, *other.broken))),
             tuple(name for name in self.absent if name in other.absent),
             tuple(dict.fromkeys((*self.unknown, *other.unknown))),
             self.judged and other.judged,
         )
+
+    def rows_of(self, path: str) -> int:
+        """How many rows could have a feature's value: of what lies in a struct, those that have the struct."""
+        seen, above = self.features[path], self.features.get(path.rpartition(".")[0])
+        if above is None or above.type is not FeatureType.STRUCT or above.repeated:
+            return seen.rows
+        return above.count
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Statistics) and self._bytes == other._bytes

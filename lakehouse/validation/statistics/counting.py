@@ -1,15 +1,16 @@
 """From a frame's columns to the statistics of each: what is counted in full, what is sketched, by which queries.
 
-A column with few distinct values is counted, ``group_by(value).len()``, and all follows from the counts. Which has
-few is asked first, in one pass that keeps next to nothing: from the range of integers and dates, from an estimate
-for the others. Of a column with many, registers, buckets, the smallest and the largest are gathered; and the values
-that are there most often are found by counting in full only the values of those registers that were met most.
-All queries are streamed, a bounded number of columns at a time.
+A column's values are counted, ``group_by(value).len()``, and all follows from the counts. They are counted in pieces
+of the rows, the first of them small, so that a column with many values is soon known by them, and given up. Of such a
+one registers, buckets, the smallest and the largest are gathered; and the values that are there most often are found
+by counting in full only the values of those registers that were met most. All queries are streamed, a bounded number
+of columns at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import polars as pl
@@ -27,7 +28,9 @@ __all__ = ["count_leaves"]
 
 _COLUMNS = 12  # counted at a time: memory for their values and for the pieces of the scan is bounded by it
 _WIDE = 2  # sketched at a time
-_SURE = 2 * BOUND  # an estimate above this is of more than BOUND values, whatever its error
+_FIRST, _FASTER, _LAST = 1 << 12, 8, 1 << 19  # rows of the first piece, of the next times as many, up to so many
+_SMALL = 1 << 17  # rows of a piece that may be held in memory
+_COUNTED = 8 * BOUND  # distinct values counted in full: to count so many costs less than to sketch them
 _HEAVY = 4 * BOUND  # distinct values counted in full to find the most frequent ones
 _BUCKETS = 10  # of equal width
 
@@ -44,25 +47,21 @@ _FOLDED: dict[str, Callable[[str], pl.Expr]] = {
 _K = TypeVar("_K", bound=Hashable)
 
 
-def count_leaves(frame: pl.LazyFrame, leaves: Sequence[Leaf]) -> dict[str, FeatureStatistics]:
+def count_leaves(frame: pl.LazyFrame, leaves: Sequence[Leaf], rows: int) -> dict[str, FeatureStatistics]:
     """The statistics of features, by path in the same order.
 
     Args:
-        frame: cheap to read a column of, again and again.
+        frame: cheap to read some rows of a column of, again and again.
         leaves: its features.
+        rows: how many it has.
     """
-    known = [leaf for leaf in leaves if leaf.type is not FeatureType.STRUCT]
-    many = _many(frame, known)
-    read = _typed_texts(frame, [leaf for leaf in known if leaf.path in many and leaf.text])
-    numbers = [leaf for leaf in read.values() if leaf.type is not FeatureType.STRING]
-    many = (many - {leaf.path for leaf in numbers}) | _many(frame, numbers)
-    narrow = [read.get(leaf.path, leaf) for leaf in leaves if leaf.path not in many]
-    wide = [read.get(leaf.path, leaf) for leaf in leaves if leaf.path in many]
-    found: dict[str, FeatureStatistics] = {}
-    for some in _cut(narrow, _COLUMNS):
-        found |= _counted(frame, some)
+    found = _counted(frame, leaves, rows)
+    wide = [leaf for leaf in leaves if leaf.path not in found]
+    read = _typed_texts(frame, [leaf for leaf in wide if leaf.text])
+    found |= _counted(frame, [leaf for leaf in read.values() if leaf.type is not FeatureType.STRING], rows)
+    wide = [read.get(leaf.path, leaf) for leaf in wide if leaf.path not in found]
     for some in _cut(wide, _WIDE):
-        found |= _sketched(frame, some)
+        found |= _sketched(frame, some, rows)
     return {leaf.path: found[leaf.path] for leaf in leaves}
 
 
@@ -71,35 +70,15 @@ def _cut(leaves: Sequence[Leaf], size: int) -> Iterator[Sequence[Leaf]]:
         yield leaves[start : start + size]
 
 
-def _collected(plans: Mapping[_K, pl.LazyFrame]) -> dict[_K, pl.DataFrame]:
-    return dict(zip(plans, pl.collect_all(list(plans.values()), engine="streaming"), strict=True))
+def _collected(plans: Mapping[_K, pl.LazyFrame], *, shared: bool = True) -> dict[_K, pl.DataFrame]:
+    """What plans give.
 
-
-def _many(frame: pl.LazyFrame, leaves: Sequence[Leaf]) -> set[str]:
-    """The paths of features that surely have more than `BOUND` distinct values."""
-    if not leaves:
-        return set()
-    short = frame.select(pl.len()).collect(engine="streaming").item() <= _SURE
-    asked = [leaf for leaf in leaves if not (short and leaf.plain) and leaf.type is not FeatureType.BOOL]
-    ranged = [leaf for leaf in asked if leaf.plain and leaf.type in (FeatureType.INT, FeatureType.DATE)]
-    spread = _each(frame, ranged, lambda value: value.max().cast(pl.Int128) - value.min().cast(pl.Int128))
-    close = {leaf.path for leaf in ranged if (spread[leaf.path] or 0) < BOUND}
-    asked = [leaf for leaf in asked if leaf.path not in close]
-    estimates = _each(frame, asked, lambda value: value.approx_n_unique())
-    return {path for path, estimate in estimates.items() if estimate > _SURE}
-
-
-def _each(frame: pl.LazyFrame, leaves: Sequence[Leaf], figure: Any) -> dict[str, Any]:
-    """One figure of each feature's values."""
-    found: dict[str, Any] = {}
-    for some in _cut(leaves, _COLUMNS):
-        plain = [leaf for leaf in some if leaf.plain]
-        plans = {leaf.path: leaf.values(frame).select(figure(pl.col("value"))) for leaf in some if not leaf.plain}
-        plans[""] = frame.select(figure(leaf.value).alias(str(n)) for n, leaf in enumerate(plain))
-        answers = _collected({path: plan for path, plan in plans.items() if path or plain})
-        found |= {path: answer.item() for path, answer in answers.items() if path}
-        found |= {leaf.path: answers[""].item(0, n) for n, leaf in enumerate(plain)}
-    return found
+    Args:
+        plans: over one frame.
+        shared: what several have in common is done once.
+    """
+    flags = pl.QueryOptFlags(comm_subplan_elim=shared)
+    return dict(zip(plans, pl.collect_all(list(plans.values()), engine="streaming", optimizations=flags), strict=True))
 
 
 def _typed_texts(frame: pl.LazyFrame, leaves: Sequence[Leaf]) -> dict[str, Leaf]:
@@ -128,23 +107,62 @@ def _held(frame: pl.LazyFrame, leaf: Leaf, *, weighed: bool) -> pl.LazyFrame:
     return rows.group_by("held").agg(_sums(weighed=weighed))
 
 
-def _counted(frame: pl.LazyFrame, leaves: Sequence[Leaf]) -> dict[str, FeatureStatistics]:
+def _counted(frame: pl.LazyFrame, leaves: Sequence[Leaf], rows: int) -> dict[str, FeatureStatistics]:
+    """The statistics of those features that have few enough values to be counted."""
+    found: dict[str, FeatureStatistics] = {}
+    for some in _cut(leaves, _COLUMNS):
+        tables = _tables(frame, some, rows)
+        few = [leaf for leaf in some if leaf.path in tables]
+        found |= {leaf.path: _of_counts(leaf, tables[leaf.path]) for leaf in few}
+    return found
+
+
+def _tables(frame: pl.LazyFrame, leaves: Sequence[Leaf], rows: int) -> dict[str, dict[str, pl.DataFrame]]:
+    """``counts`` and ``held`` of each feature that has at most `_COUNTED` distinct values."""
+    parts: dict[str, dict[str, list[pl.DataFrame]]] = {leaf.path: {} for leaf in leaves}
+    nested = any("." in leaf.path for leaf in leaves)
+    for start, size in _pieces(rows):
+        piece = frame.slice(start, size)
+        plans = {key: plan for leaf in leaves if leaf.path in parts for key, plan in _plans(piece, leaf).items()}
+        # Plans that share a scan keep all of its piece: right for a small one, and for the fields of one struct.
+        for (path, name), table in _collected(plans, shared=nested or size <= _SMALL).items():
+            parts[path].setdefault(name, []).append(table)
+        for path, own in list(parts.items()):
+            if sum(part.height for part in own.get("counts", ())) > _COUNTED:
+                own["counts"] = [_together(own["counts"])]
+                if own["counts"][0].height > _COUNTED:
+                    del parts[path]
+        if not parts:
+            break
+    return {path: {name: _together(some) for name, some in own.items()} for path, own in parts.items()}
+
+
+def _pieces(rows: int) -> Iterator[tuple[int, int]]:
+    """Where each piece starts and how many rows it has; one of an empty frame."""
+    start, size = 0, _FIRST
+    while start < max(rows, 1):
+        yield start, min(size, rows - start)
+        start, size = start + size, min(size * _FASTER, _LAST)
+
+
+def _plans(piece: pl.LazyFrame, leaf: Leaf) -> dict[tuple[str, str], pl.LazyFrame]:
     plans: dict[tuple[str, str], pl.LazyFrame] = {}
-    for leaf in leaves:
-        weighed = leaf.weighed
-        if leaf.repeated or leaf.type is FeatureType.STRUCT:
-            plans[leaf.path, "held"] = _held(frame, leaf, weighed=weighed)
-        if leaf.type is not FeatureType.STRUCT:
-            values = leaf.values(frame) if leaf.repeated else leaf.rows(frame)
-            plans[leaf.path, "counts"] = values.group_by("value").agg(_sums(weighed=weighed))
-    found = _collected(plans)
-    return {
-        leaf.path: _of_counts(leaf, found.get((leaf.path, "counts")), found.get((leaf.path, "held"))) for leaf in leaves
-    }
+    if leaf.repeated or leaf.type is FeatureType.STRUCT:
+        plans[leaf.path, "held"] = _held(piece, leaf, weighed=leaf.weighed)
+    if leaf.type is not FeatureType.STRUCT:
+        values = leaf.values(piece) if leaf.repeated else leaf.rows(piece)
+        plans[leaf.path, "counts"] = values.group_by("value").agg(_sums(weighed=leaf.weighed))
+    return plans
 
 
-def _of_counts(leaf: Leaf, counts: pl.DataFrame | None, held: pl.DataFrame | None) -> FeatureStatistics:
+def _together(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The counts of pieces as those of all their rows: by the first column, the others summed."""
+    return parts[0] if len(parts) == 1 else pl.concat(parts).group_by(parts[0].columns[0]).agg(pl.all().sum())
+
+
+def _of_counts(leaf: Leaf, found: Mapping[str, pl.DataFrame]) -> FeatureStatistics:
     """A feature's statistics from all its distinct values and how many of them its rows hold."""
+    counts, held = found.get("counts"), found.get("held")
     if counts is None:
         counts = pl.DataFrame(schema={"value": pl.String(), "count": pl.UInt64()})
     if held is None:
@@ -155,7 +173,11 @@ def _of_counts(leaf: Leaf, counts: pl.DataFrame | None, held: pl.DataFrame | Non
     seen = Seen.of(leaf, held)
     counts = counts.filter(pl.col("value").is_not_null())
     kind, counts = _typed(leaf, counts)
-    return finished(seen, kind, counts)
+    made = finished(seen, kind, counts)
+    if made.complete or (edges := _edges(kind, made.low, made.high)) is None:
+        return made
+    between = _between(counts.lazy(), edges, pl.col("count").sum()).collect()
+    return replace(made, equal_width=_histogram(edges, between))
 
 
 def _typed(leaf: Leaf, counts: pl.DataFrame) -> tuple[FeatureType | None, pl.DataFrame]:
@@ -172,7 +194,7 @@ def _typed(leaf: Leaf, counts: pl.DataFrame) -> tuple[FeatureType | None, pl.Dat
     return kind, counts.group_by(value.cast(dtype)).agg(pl.all().sum())
 
 
-def _sketched(frame: pl.LazyFrame, leaves: Sequence[Leaf]) -> dict[str, FeatureStatistics]:
+def _sketched(frame: pl.LazyFrame, leaves: Sequence[Leaf], rows: int) -> dict[str, FeatureStatistics]:
     plans: dict[tuple[str, str], pl.LazyFrame] = {}
     for leaf in leaves:
         values = leaf.values(frame)
@@ -187,8 +209,7 @@ def _sketched(frame: pl.LazyFrame, leaves: Sequence[Leaf]) -> dict[str, FeatureS
             plans[leaf.path, "buckets"] = bucketed(values, WEIGHT if leaf.weighed else None)
         if leaf.type in TEMPORAL:
             plans[leaf.path, "days"] = values.group_by(day_of(leaf.dtype).alias("day")).agg(_sums(weighed=False))
-    first = _collected({**plans, ("", "rows"): frame.select(pl.len())})
-    rows = int(first["", "rows"].item())
+    first = _collected(plans)
     for leaf in leaves:
         found = first[leaf.path, "slots"]
         if (leaf.path, "held") not in first:
@@ -215,10 +236,9 @@ def _completed(
             values = values.filter(registers.register(pl.col("value")).is_in(chosen.implode()))
         plans[leaf.path, "counts"] = values.group_by("value").agg(_sums(weighed=leaf.weighed))
         told = first[leaf.path, "figures"].row(0, named=True)
-        low, high = told.get("low"), told.get("high")
-        if leaf.type in NUMBERS and low is not None and high is not None:
-            edges[leaf.path] = evenly(float(low), float(high), _BUCKETS)
-            plans[leaf.path, "widths"] = _between(leaf.values(frame), edges[leaf.path])
+        if (wide := _edges(leaf.type, told.get("low"), told.get("high"))) is not None:
+            edges[leaf.path] = wide
+            plans[leaf.path, "widths"] = _between(leaf.values(frame), wide, pl.len())
     second = _collected(plans) if plans else {}
     found = {}
     for leaf in leaves:
@@ -241,13 +261,22 @@ def _heavy(slots: pl.DataFrame) -> tuple[pl.Series | None, int]:
     return most["register"].head(max(few, 1)), int(most["count"][max(few, 1)])
 
 
-def _between(values: pl.LazyFrame, edges: Sequence[float]) -> pl.LazyFrame:
+def _edges(kind: FeatureType | None, low: Any, high: Any) -> tuple[float, ...] | None:
+    """The edges of numbers' buckets of equal width; None of anything else, and without a finite number."""
+    return None if kind not in NUMBERS or low is None else evenly(float(low), float(high), _BUCKETS)
+
+
+def _between(values: pl.LazyFrame, edges: Sequence[float], many: pl.Expr) -> pl.LazyFrame:
     """How many finite numbers lie between edges: ``bucket`` and ``count``."""
     number = pl.col("value").cast(pl.Float64)
     inner = [number >= edge for edge in edges[1:-1]]
     bucket = pl.sum_horizontal(inner).cast(pl.UInt8) if inner else pl.lit(0, pl.UInt8)
-    finite = values.filter(number.is_finite())
-    return finite.group_by(bucket.alias("bucket")).agg(_sums(weighed=False))
+    return values.filter(number.is_finite()).group_by(bucket.alias("bucket")).agg(many.alias("count"))
+
+
+def _histogram(edges: tuple[float, ...], between: pl.DataFrame) -> Histogram:
+    counts = dict(between.iter_rows())
+    return Histogram(edges, tuple(float(counts.get(n, 0)) for n in range(len(edges) - 1)))
 
 
 def _of_sketch(
@@ -259,10 +288,7 @@ def _of_sketch(
         many, off = registers.estimate(kept), 3 * registers.ERROR
         return hidden(seen, leaf.type, (round(many * (1 - off)), round(many * (1 + off))))
     counts, unlisted = listed(found["counts"])
-    widths = None
-    if edges is not None:
-        between = dict(found["widths"].iter_rows())
-        widths = Histogram(edges, tuple(float(between.get(n, 0)) for n in range(len(edges) - 1)))
+    widths = None if edges is None else _histogram(edges, found["widths"])
     buckets, days = found.get("buckets"), found.get("days")
     return condensed(
         seen,

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
+from lakehouse import validation
 from lakehouse.errors import NotFoundError, SchemaError, nearest
-from lakehouse.schema import Schema
-from lakehouse.validation.mapping import TEXT
-from lakehouse.validation.mapping import Mapping as RowMapping
-from lakehouse.validation.rows import Checked, check
+from lakehouse.streaming import small_pieces
 from lakehouse.validation.statistics.collected import Statistics
 from lakehouse.validation.statistics.counting import count_leaves
 from lakehouse.validation.statistics.figures import Broken
 from lakehouse.validation.statistics.leaves import Leaf, leaves
 
+if TYPE_CHECKING:
+    from lakehouse.schema import Schema
+
 __all__ = ["generate_statistics"]
 
-_PIECE = "POLARS_CSV_CHUNK_SIZE"  # bytes; there is no other way to say it
 _SLICE = "_slice"
 _SLICES = 1_000  # values a frame is cut by; each has its own file for a while
 _CHEAP = re.compile(r"(DF \[|Parquet SCAN|PROJECT|ESTIMATED|simple π|SELECT|FROM|WITH_COLUMNS|\[|UNION|PLAN|END)")
@@ -102,15 +101,15 @@ class _Work:
         unknown = [name for name in dtypes if name not in schema.features]
         # What a dataset computes is here already, or is not.
         features = {name: feature.model_copy(update={"computed": False}) for name, feature in schema.features.items()}
-        mapping = RowMapping(schema.model_copy(update={"features": features}))
+        mapping = validation.Mapping(schema.model_copy(update={"features": features}))
         present = [name for name in features if name in dtypes]
         self._check([*present, *unknown])
         ready = all(features[n].dtype == dtypes[n] and features[n].default is None for n in present)
         broken: Sequence[Broken] = ()
         texts = unknown if _is_text(frame.collect_schema()) else []
         if rules or not ready:
-            checked = check(frame, dtypes, mapping, private=self.request.personal)
-            read = [name if name in features else pl.col(TEXT + name).alias(name) for name in dtypes]
+            checked = validation.check(frame, dtypes, mapping, private=self.request.personal)
+            read = [name if name in features else pl.col(validation.TEXT + name).alias(name) for name in dtypes]
             rows = None if ready else checked.rows.select(read)
             frame, broken = self._held(frame, rows, checked)
         found = self._statistics(self._again(frame), texts)
@@ -118,18 +117,16 @@ class _Work:
         return replace(found, broken=tuple(broken), absent=absent, unknown=tuple(unknown), judged=rules)
 
     def _held(
-        self, frame: pl.LazyFrame, rows: pl.LazyFrame | None, checked: Checked
+        self, frame: pl.LazyFrame, rows: pl.LazyFrame | None, checked: validation.Checked
     ) -> tuple[pl.LazyFrame, Sequence[Broken]]:
         """The typed rows and what is broken in them, in one pass over the frame."""
-        from lakehouse.validation.breaks import count_broken  # noqa: PLC0415  # it counts with this package's `Broken`
-
         typed, broken = self.folder / "typed.parquet", self.folder / "broken.parquet"
         sinks = [checked.broken.sink_parquet(broken, statistics=False, lazy=True)]
         if rows is not None:
             sinks.append(rows.sink_parquet(typed, compression="lz4", statistics=False, lazy=True))
-        with _small_pieces():
+        with small_pieces():
             pl.collect_all(sinks, engine="streaming")
-        found = count_broken([broken], checked.rules)
+        found = validation.count_broken([broken], checked.rules)
         broken.unlink()
         return frame if rows is None else pl.scan_parquet(typed, glob=False), found
 
@@ -139,7 +136,7 @@ class _Work:
         if all(_CHEAP.match(line) and not _SLOW.search(line) for line in plan):
             return frame
         file = self.folder / "rows.parquet"
-        with _small_pieces():
+        with small_pieces():
             frame.sink_parquet(file, compression="lz4", statistics=False)
         return pl.scan_parquet(file, glob=False)
 
@@ -157,8 +154,8 @@ class _Work:
         columns = frame.collect_schema()
         found = leaves(columns, weight=self.request.weight, personal=self.request.personal, texts=texts)
         weight = self._weight(frame)
-        features = count_leaves(frame, found)
         rows = int(frame.select(pl.len()).collect(engine="streaming").item()) if columns else 0
+        features = count_leaves(frame, found, rows)
         settled = [leaf.settled(features[leaf.path].type) for leaf in found]
         slices = {name: part for column in self.request.slices for name, part in self._slices(frame, column, settled)}
         return Statistics(rows, features, weight, slices)
@@ -201,21 +198,8 @@ class _Work:
         for number, name in enumerate(names):
             part = pl.scan_parquet(f"{folder}/{_SLICE}={number}/*.parquet", glob=True, hive_partitioning=False)
             many = int(part.select(pl.len()).collect(engine="streaming").item())
-            yield f"{column}={name}", Statistics(many, count_leaves(part, found), self._weight(part))
+            yield f"{column}={name}", Statistics(many, count_leaves(part, found, many), self._weight(part))
         shutil.rmtree(folder)
-
-
-@contextmanager
-def _small_pieces() -> Iterator[None]:
-    """CSV files are read in pieces of 4 MB, where no other size is set: polars' own take twice the memory."""
-    if _PIECE in os.environ:
-        yield
-        return
-    os.environ[_PIECE] = "4000000"
-    try:
-        yield
-    finally:
-        os.environ.pop(_PIECE, None)
 
 
 def _is_text(columns: pl.Schema) -> bool:
