@@ -328,6 +328,36 @@ def test_rules_of_rows_that_were_never_looked_at_are_noted():
 # --- severity, action, words ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("names", [True, False])
+def test_a_median_is_told_of_numbers_that_are_no_names(names):
+    asked = schema({"a": {"type": "int", "categorical": names, "drift": {"jensen_shannon": 0.01}}})
+    made = [generate_statistics(pl.DataFrame({"a": values})) for values in ([1, 2, 3], [7, 8, 9])]
+    found = validate_statistics(made[0], asked, previous_statistics=made[1])
+    assert ("The median is 2, and 8 before." in only(found).description) is not names
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_no_value_of_a_personal_feature_is_told_be_the_statistics_made_with_the_schema_or_not(known):
+    limits = {"infinity_norm": 0.01, "jensen_shannon": 0.01}
+    asked = schema(
+        {
+            "name": {"type": "string", "personal": True, "domain": {"regex": "[0-9]+"}, "drift": limits},
+            "pay": {"type": "int", "personal": True, "domain": {"min": 0, "max": 10}, "drift": limits},
+            "age": {"type": "int", "personal": True, "drift": limits},
+            "home": {"type": "struct", "personal": True, "fields": {"street": {"type": "string", "domain": ["x"]}}},
+        }
+    )
+    now = pl.DataFrame({"name": ["hid-a"] * 3, "pay": ["5", "hid-b", "77701"], "age": ["77702"] * 3})
+    now = now.with_columns(home=pl.Series([{"street": "hid-d"}] * 3))
+    before = pl.DataFrame({"name": ["hid-c"] * 3, "pay": ["77703"] * 3, "age": ["77704"] * 3})
+    made = [generate_statistics(frame, schema=asked if known else None) for frame in (now, before)]
+    found = validate_statistics(made[0], asked, previous_statistics=made[1])
+    assert {one.path for one in found.anomalies} >= {"name", "pay", "home.street"}
+    for text in (str(found), found.to_json(), *(one.proposal for one in found.anomalies)):
+        assert "hid-" not in text
+        assert "7770" not in text
+
+
 def test_severity_and_action_are_the_schemas():
     features = {
         "a": {"type": "int", "domain": {"max": 1}, "severity": "warning"},

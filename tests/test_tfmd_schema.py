@@ -170,10 +170,36 @@ def test_shapes_and_counts_tell_scalars_from_lists():
     assert (pair.repeated, pair.valency.min, pair.valency.max) == (True, 6, 6)
     assert "several dimensions" in lost[0]
     assert "read as one" in one("type: INT")[1][0]
-    for bounds in ("min: 3 max: 1", "min: -1", "max: -2"):
-        feature, lost = one(f"type: INT value_count {{ {bounds} }}")
-        assert not feature.repeated
-        assert "left out" in lost[0], bounds
+
+
+@pytest.mark.parametrize(
+    ("said", "valency", "told"),
+    [
+        ("min: 3 max: 1", (3, 3), "read as at least 3 and at most 3"),
+        ("min: -1", None, "read as at least 0"),
+        ("min: 1 max: -2", (1, 1), "read as at least 1 and at most 1"),
+    ],
+)
+def test_counts_that_no_row_can_have_are_mended_as_they_are_there_and_told(said, valency, told):
+    feature, lost = one(f"type: INT value_count {{ {said} }}")
+    assert (feature.valency and (feature.valency.min, feature.valency.max)) == (valency if valency != (1, 1) else None)
+    assert told in lost[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "presence", "told"),
+    [
+        ("min_fraction: 1.5", (True, None, None), "1.5 is no share; read as 1"),
+        ("min_fraction: 1.5 min_count: 7", (True, None, 7), "1.5 is no share; read as 1"),
+        ("min_fraction: -0.5 min_count: 2", (False, None, 2), "-0.5 is no share; read as 0"),
+        ("min_count: -3", (False, None, None), "-3 is no number of rows; read as 0"),
+    ],
+)
+def test_a_presence_that_cannot_be_is_mended_as_it_is_there_and_told(said, presence, told):
+    feature, lost = one(f"type: INT {ONE_VALUE} presence {{ {said} }}")
+    found = feature.presence
+    assert (found.required, found.min_fraction, found.min_count) == presence
+    assert told in lost[0]
 
 
 def test_an_unset_upper_bound_of_distinct_values_is_none_and_stays_so():

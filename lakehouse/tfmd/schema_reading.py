@@ -164,7 +164,13 @@ class _Reader:
 
     def _presence(self, message: Any, path: str) -> Any:
         self._lost.others(path, "presence", message.presence, "min_fraction", "min_count")
-        fraction, count = message.presence.min_fraction, message.presence.min_count
+        fraction, count = message.presence.min_fraction, max(message.presence.min_count, 0)
+        if not 0 <= fraction <= 1:
+            near = min(max(fraction, 0.0), 1.0)
+            self._lost.add(path, "presence.min_fraction", f"{fraction:g} is no share; read as {near:g}")
+            fraction = near
+        if message.presence.min_count < 0:
+            self._lost.add(path, "presence.min_count", f"{message.presence.min_count} is no number of rows; read as 0")
         whole = fraction == 1
         if not whole and message.HasField("shape") and (fraction > 0 or count > 0):
             self._lost.add(path, "shape", "only a value in every row has one: presence is read as required")
@@ -189,9 +195,13 @@ class _Reader:
         else:
             self._lost.others(path, kind, message.value_count, "min", "max")
             low, high = message.value_count.min, message.value_count.max
-        if low < 0 or high < 0 or 0 < high < low:
-            self._lost.add(path, kind, f"no row has {low} to {high} values; left out, and read as one")
-            return
+        bounded = kind == "value_count" and message.value_count.HasField("max") and (high or low)
+        if low < 0 or (bounded and high < low):
+            least = max(low, 0)
+            most = max(high, least) if bounded else 0
+            told = f"at least {least}{f' and at most {most}' if bounded else ''}"
+            self._lost.add(path, kind, f"no row has {low} to {high} values; read as {told}")
+            low, high = least, most
         if high == 1:
             return
         plain["repeated"] = True

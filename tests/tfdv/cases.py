@@ -6,8 +6,10 @@ A case is a folder with ``current.csv`` (and ``previous.csv``, ``previous_versio
 ``schema.pbtxt`` it is judged by, and ``expected.json``: what TensorFlow Data Validation answered. ``INDEX.json``
 beside the folders, where there is one, lists them.
 
-Everything goes through lakehouse's public functions. Two things are asked for as that library does them, and told
-here: types are judged without widening (``widen=False``), and types are guessed by its rules (``cautious=False``).
+Everything goes through lakehouse's public functions. Four things are done as that library does them, and told here:
+types are judged without widening (``widen=False``); types are guessed by its rules (``cautious=False``); its CSV
+reader takes 007, +7 and " 7" for numbers, which lakehouse keeps as text; and where its schema has bytes with a domain
+of numbers, which lakehouse reads as a number, text is the type asked for.
 """
 
 from __future__ import annotations
@@ -39,14 +41,16 @@ _THEIRS = {
     "JENSEN_SHANNON_DIVERGENCE": "jensen_shannon",
     "NORMALIZED_ABSOLUTE_DIFFERENCE": "normalized_absolute_difference",
 }
-_FAULTY = (  # what of a feature theirs finds fault with
-    "presence.min_fraction",
-    "value_count",
-    "valency",
-    "shape",
-    "distribution_constraints",
-    *("domain", "string_domain", "bool_domain", "int_domain", "float_domain", "struct_domain"),
+_UNTYPED, _IN_TEXT = "type: it says none", "type: BYTES with"
+_FAULTS = (  # what reading a schema tells of a feature, and theirs finds fault with
+    _UNTYPED,
+    "presence.min_fraction: ",
+    "value_count: ",
+    "domain: the schema has no domain",
+    "distribution_constraints.min_domain_mass: it is for lists of strings",
 )
+_UNSUITED = "it does not suit a feature of type"
+_NUMBER = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$|^[+-]?(?i:nan|inf|infinity)$"
 _CLOSE = 1e-6  # how near a distance must be; for histograms of numbers, which theirs are estimates of, see _near
 
 
@@ -78,6 +82,10 @@ class Case:
         if not file.exists():
             return None
         frame = pl.read_csv(file, infer_schema=False)
+        if not self.reader.get("types_from_schema"):
+            text = pl.col(frame.columns)
+            plain = text.str.strip_chars().str.replace(r"^\+", "").str.replace(r"^(-?)0+(\d)", "${1}${2}")
+            frame = frame.with_columns(pl.when(text.str.contains(_NUMBER).all()).then(plain).otherwise(text))
         lists = [name for name in self.reader.get("multivalent_columns") or [] if name in frame.columns]
         return frame.with_columns(pl.col(lists).str.split(self.reader.get("secondary_delimiter") or ";"))
 
@@ -113,7 +121,7 @@ def run(case: Case) -> dict[str, Any]:
     except NotFoundError as error:
         return {"findings": [], "data_missing": False, "error": True, "drift": [], "message": str(error)}
     results = {
-        "findings": _findings(found, left_out),
+        "findings": _findings(found, left_out, schema, current),
         "data_missing": found.data_missing,
         "error": False,
         "drift": [[m.path, m.comparison, _MEASURES[m.measure], m.value] for m in found.measures if m.value is not None],
@@ -122,7 +130,7 @@ def run(case: Case) -> dict[str, Any]:
         results["inferred"] = _inferred(inferred, current)
     if case.kind == "update":
         updated = update_schema(schema, current, environment=case.said.get("environment"), anomalies=found).schema
-        results["after_update"] = _findings(_validated(case, current, updated), ())
+        results["after_update"] = _findings(_validated(case, current, updated), (), updated, current)
     return results
 
 
@@ -138,16 +146,23 @@ def _validated(case: Case, current: Statistics, schema: Schema) -> Anomalies:
     )
 
 
-def _findings(found: Anomalies, left_out: tuple[str, ...]) -> list[list[str]]:
-    """Column and kind; what contradicts itself in a schema is told when it is read, and is an anomaly there."""
-    faults = {line.split(": ")[0] for line in left_out if _is_fault(line)}
-    return [[one.path, one.kind.value] for one in found.anomalies] + [[path, "schema_fault"] for path in sorted(faults)]
-
-
-def _is_fault(line: str) -> bool:
-    """Whether what could not be read of a schema (``column: key: why``) is what theirs finds fault with."""
-    key = line.partition(": ")[2]
-    return key.startswith("type: it says none") or (line.endswith("left out") and key.startswith(_FAULTY))
+def _findings(found: Anomalies, left_out: tuple[str, ...], schema: Schema, current: Statistics) -> list[list[str]]:
+    """Column and kind, with what theirs finds fault with in a schema, which lakehouse tells when it reads it."""
+    told = [[one.path, one.kind.value] for one in found.anomalies]
+    features = schema.paths()
+    for path, _, line in (each.partition(": ") for each in left_out):
+        seen, feature = current.features.get(path), features.get(path)
+        if seen is None or feature is None or not feature.checked:
+            continue  # theirs looks at the columns that are there
+        if line.startswith(_UNTYPED) and feature.domain is None:
+            told = [one for one in told if one[0] != path]  # it goes no further
+        if line.startswith(_IN_TEXT):
+            told = [one for one in told if one != [path, "UNEXPECTED_DATA_TYPE"]]
+            numbers = not current.judged and seen.type in (FeatureType.INT, FeatureType.FLOAT)
+            told += [[path, "UNEXPECTED_DATA_TYPE"]] if numbers else []
+        if line.startswith(_FAULTS) or _UNSUITED in line:
+            told.append([path, "schema_fault"])
+    return told
 
 
 def _inferred(schema: Schema, statistics: Statistics | None = None) -> dict[str, dict[str, Any]]:

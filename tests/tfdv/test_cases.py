@@ -133,6 +133,42 @@ OWN = {  # schema, what is said of the case, other files
         {"classes": [["a", "valency"]], "reader": {"multivalent_columns": ["a"], "secondary_delimiter": "|"}},
         {"current": "a\nx|y|z\nx\n"},
     ),
+    "a_domain_of_its_own_with_a_name": (
+        FEATURE.format('string_domain { name: "d" value: "x" value: "y" }'),
+        {"classes": []},
+        {},
+    ),
+    "a_share_above_one": (
+        FEATURE.format("").replace("min_count: 1", "min_fraction: 1.5") + ' feature { name: "b" type: INT }',
+        {"classes": [["a", "nulls"], ["a", "schema_fault"]]},
+        {"current": "a,b\nx,1\n,2\n"},
+    ),
+    "at_least_three_and_at_most_one": (
+        FEATURE.format("").replace("min: 1 max: 1", "min: 3 max: 1"),
+        {"classes": [["a", "schema_fault"], ["a", "valency"]]},
+        {},
+    ),
+    "a_fault_of_a_column_that_is_not_there": (
+        FEATURE.format("") + ' feature { name: "b" type: INT domain: "nope" }',
+        {"classes": []},
+        {},
+    ),
+    "no_type": (
+        FEATURE.replace("type: BYTES", "").format(""),
+        {"classes": [["a", "schema_fault"]]},
+        {"current": "a\n1\n"},
+    ),
+    "text_that_should_hold_numbers": (FEATURE.format("int_domain { min: 1 }"), {"classes": [["a", "domain"]]}, {}),
+    "numbers_where_text_should_hold_them": (
+        FEATURE.format("int_domain { min: 1 }"),
+        {"classes": [["a", "type"]]},
+        {"current": "a\n1\n2\n"},
+    ),
+    "numbers_with_zeros_before_them": (
+        FEATURE.replace("BYTES", "INT").format("int_domain { min: 8 }"),
+        {"classes": [["a", "range"]]},
+        {"current": "a\n007\n+12\n 9\n"},
+    ),
 }
 
 
@@ -145,7 +181,7 @@ def test_the_program_runs_on_any_folder_of_such_cases(folder, tmp_path, capsys):
             (tmp_path / name / f"{file}.csv").write_text(text)
     (tmp_path / "classes.json").write_text((folder / "classes.json").read_text())
     assert harness.main([str(tmp_path)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "4 of 4 the same"
+    assert capsys.readouterr().out.splitlines()[-1] == f"{len(OWN)} of {len(OWN)} the same"
 
 
 def test_exactly_the_planted_rows_break_a_rule_and_the_statistics_count_them(recorded):

@@ -56,6 +56,20 @@ ONE_COLUMN = {
         {"UNEXPECTED_DATA_TYPE", "BOOL_TYPE_UNEXPECTED_FLOAT"},
         {"BOOL_TYPE_UNEXPECTED_FLOAT"},
     ),
+    "bool ints, one 1.0": (
+        "type: INT bool_domain { }",
+        [0, "1.0"],
+        {"UNEXPECTED_DATA_TYPE"},
+        {"BOOL_TYPE_UNEXPECTED_FLOAT"},
+    ),
+    "bool floats": ("type: FLOAT bool_domain { }", ["0.0", "1.0"], set(), set()),
+    "bool floats, one half": (
+        "type: FLOAT bool_domain { }",
+        ["0.0", "0.5"],
+        {"BOOL_TYPE_UNEXPECTED_FLOAT"},
+        {"BOOL_TYPE_UNEXPECTED_FLOAT"},
+    ),
+    "bool floats, all ints": ("type: FLOAT bool_domain { }", [0, 1], {"UNEXPECTED_DATA_TYPE"}, set()),
     "bool words": (
         'type: BYTES bool_domain { true_value: "yes" false_value: "no" }',
         ["yes", "no", "perhaps"],
@@ -89,6 +103,24 @@ ONE_COLUMN = {
         ["0.5", "-inf"],
         {"FLOAT_TYPE_SMALL_FLOAT"},
         {"FLOAT_TYPE_SMALL_FLOAT"},
+    ),
+    "inf where it alone is refused": (
+        "type: FLOAT float_domain { disallow_inf: true }",
+        ["0.5", "nan", "inf"],
+        {"FLOAT_TYPE_HAS_INF"},
+        {"FLOAT_TYPE_HAS_INF"},
+    ),
+    "ints out of a float range": (
+        "type: FLOAT float_domain { min: 0.5 }",
+        [0, 1],
+        {"UNEXPECTED_DATA_TYPE"},
+        {"FLOAT_TYPE_SMALL_FLOAT"},
+    ),
+    "ints where a list of words is asked for": (
+        'type: BYTES string_domain { value: "a" }',
+        [1, 2],
+        {"UNEXPECTED_DATA_TYPE"},
+        {"ENUM_TYPE_UNEXPECTED_STRING_VALUES"},
     ),
     "inf where nothing is said": ("type: FLOAT", ["0.5", "inf"], set(), set()),
     "outside a list": (
@@ -149,6 +181,8 @@ PRESENCE = {
     "none at all, once": ("min_count: 1 min_fraction: 1.0", [None, None], ["FEATURE_TYPE_NOT_PRESENT"]),
     "none at all, by count": ("min_count: 1", [None, None], ["FEATURE_TYPE_NOT_PRESENT"]),
     "none at all, by fraction": ("min_fraction: 0.1", [None, None], ["FEATURE_TYPE_NOT_PRESENT"]),
+    "more than all, read as all": ("min_fraction: 1.5", [1, None], ["FEATURE_TYPE_LOW_FRACTION_PRESENT"]),
+    "less than none, read as none": ("min_fraction: -0.5", [1, None], []),
     "none asked for": ("min_count: 0", [None, None], []),
 }
 
@@ -290,6 +324,16 @@ def test_skew_without_the_serving_column_is_told_and_without_serving_data_is_not
     assert _measure(feature, ["p"], serving=["q"]) == ([1.0], ["COMPARATOR_L_INFTY_HIGH"])
 
 
+@pytest.mark.parametrize("measure", ["infinity_norm", "jensen_shannon_divergence", "normalized_abs_difference"])
+def test_there_is_no_drift_from_a_batch_without_rows(measure):
+    schema = _schema(f'name: "a" type: BYTES {_drift(measure, 0.1)}')
+    empty = generate_statistics(pl.DataFrame(schema={"a": pl.String}))
+    found = validate_statistics(generate_statistics(_table(a=["p"])), schema, previous_statistics=empty)
+    assert not found
+    assert not found.measures
+    assert found.notes == ("a: the batch before has no rows: there is no drift from it.",)
+
+
 def test_drift_of_a_column_that_is_gone_is_told_as_gone_alone():
     feature = f"type: BYTES {_PRESENT} {_drift('infinity_norm', 0.1)}"
     assert _measure(feature, [], previous=["q"]) == ([], ["SCHEMA_MISSING_COLUMN"])
@@ -323,6 +367,7 @@ ROWS = {
         4,
         ["COMPARATOR_LOW_NUM_EXAMPLES"],
     ),
+    "the span before was empty": ("num_examples_drift_comparator { max_fraction_threshold: 1.4 }", 0, None, []),
     "no version before": ("num_examples_version_comparator { min_fraction_threshold: 1.0 }", 1, None, []),
 }
 
@@ -350,6 +395,7 @@ def test_no_rows_is_all_that_is_told():
     [
         ("min: 2", [["a", "b"], ["a"]], ["FEATURE_TYPE_LOW_NUMBER_VALUES"]),
         ("min: 1 max: 2", [["a", "b"], ["a"]], []),
+        ("min: 3 max: 1", [["a", "b", "c"], ["a"]], ["FEATURE_TYPE_LOW_NUMBER_VALUES"]),
         (
             "min: 2 max: 2",
             [["a", "b", "c"], ["a"]],

@@ -15,7 +15,7 @@ from lakehouse.validation.statistics import Statistics
 __all__ = ["checks", "freshness", "keys", "rows", "unreadable"]
 
 
-def rows(n: int, schema: Schema, previous: Statistics | None, previous_version: Statistics | None) -> Iterator[Anomaly]:
+def rows(n: int, schema: Schema, previous: Statistics | None, previous_version: Statistics | None) -> Iterator[Finding]:
     """Too few or too many rows, by themselves or against the batch and the version before."""
     bounds = schema.rows
     if bounds is None:
@@ -45,26 +45,28 @@ def _rows(schema: Schema, kind: Kind, key: str, n: int, bound: int) -> Anomaly:
     )
 
 
-def _ratio(n: int, schema: Schema, key: str, asked: Ratio, before: int) -> Iterator[Anomaly]:
+def _ratio(n: int, schema: Schema, key: str, asked: Ratio, before: int) -> Iterator[Finding]:
     against = "the batch before" if key == "drift" else "the version before"
-    ratio = n / before if before else None
+    if not before:
+        yield f"rows: {against} has no rows: how many times as many there are now cannot be said."
+        return
+    ratio = n / before
     told = f"The batch has {counted(n, 'row')}, {against} had {before:,}"
     figures = {"rows": n, "before": before, "ratio": ratio}
     high = asked.max_fraction
-    if high is not None and (ratio is None or ratio > high):
-        many = f": {number(ratio)} times as many" if ratio is not None else ""
+    if high is not None and ratio > high:
         yield make(
             schema,
             "",
             Kind.COMPARATOR_HIGH_NUM_EXAMPLES,
             Rule.ROWS,
             f"many more rows than {against}",
-            f"{told}{many}; at most {number(high)} times as many are asked for."
+            f"{told}: {number(ratio)} times as many; at most {number(high)} times as many are asked for."
             f" See whether the source gave something twice, or change rows: {key}.",
             {**figures, "max_fraction": high},
         )
     low = asked.min_fraction
-    if low is not None and ratio is not None and ratio < low:
+    if low is not None and ratio < low:
         yield make(
             schema,
             "",

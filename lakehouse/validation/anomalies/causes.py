@@ -15,7 +15,7 @@ add up to 1; a file with a negative one pulls the batch back to where it was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import polars as pl
 
@@ -81,14 +81,23 @@ def explain(
 
 def _values(rows: pl.LazyFrame, path: str) -> pl.LazyFrame:
     """``_raw`` and ``value``: a feature's values, those of lists one by one, without missing ones."""
-    name, *steps = path.split(".")
+    name, rest = _step(path, rows.collect_schema())
     values = rows.select("_raw", value=pl.col(name))
-    while steps or isinstance(values.collect_schema()["value"], pl.List):
-        if isinstance(values.collect_schema()["value"], pl.List):
+    while True:
+        dtype = values.collect_schema()["value"]
+        if isinstance(dtype, pl.List):
             values = values.explode("value")
+        elif isinstance(dtype, pl.Struct) and rest:
+            name, rest = _step(rest, [field.name for field in dtype.fields])
+            values = values.with_columns(value=pl.col("value").struct.field(name))
         else:
-            values = values.with_columns(value=pl.col("value").struct.field(steps.pop(0)))
-    return values.drop_nulls("value")
+            return values.drop_nulls("value")
+
+
+def _step(path: str, names: Iterable[str]) -> tuple[str, str]:
+    """The name that a dotted path begins with, which may hold dots itself, and the rest of the path."""
+    name = max((name for name in names if f"{path}.".startswith(f"{name}.")), key=len)
+    return name, path.removeprefix(name).removeprefix(".")
 
 
 def _on_an_axis(dtype: pl.DataType, other: FeatureStatistics) -> bool:

@@ -112,7 +112,7 @@ def gone_columns(statistics: Statistics, schema: Schema) -> Iterator[Anomaly]:
 
 def presence(judged: Judged) -> Iterator[Anomaly]:
     """Too few rows that have a value."""
-    asked, rows, present = judged.feature.presence, judged.seen.rows, judged.present
+    asked, rows, present = judged.feature.presence, judged.rows, judged.present
     figures = {"rows": rows, "count": present, "missing": rows - present}
     if asked.min_count is not None and present < asked.min_count:
         yield judged.make(
@@ -157,8 +157,8 @@ def nothing_there(judged: Judged) -> Anomaly:
         Kind.FEATURE_TYPE_NOT_PRESENT,
         Rule.PRESENCE,
         "missing in every row",
-        f"The column is there, but none of {counted(judged.seen.rows, 'row')} has a value in it."
+        f"The column is there, but none of {counted(judged.rows, 'row')} has a value in it."
         " Mend the source, or make the feature optional (presence: optional).",
-        {"rows": judged.seen.rows, "count": 0, "type": judged.feature.type.value},
+        {"rows": judged.rows, "count": 0, "type": judged.feature.type.value},
         f"{judged.path}: presence: optional",
     )

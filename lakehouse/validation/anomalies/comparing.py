@@ -49,6 +49,9 @@ def compared(judged: Judged, comparison: Comparison, others: Statistics | None) 
     if others is None or not thresholds:
         return
     rule, side, *_ = _SIDES[comparison]
+    if not others.rows:
+        yield f"{judged.path}: {side} has no rows: there is no {comparison} from it."
+        return
     other = others.features.get(judged.path)
     if other is None or judged.path in others.absent:
         yield judged.make(
@@ -92,14 +95,15 @@ def _measured(
             "threshold": threshold,
             "by_value": bool(by_value),
         }
-        if largest is not None:
+        tells = not (judged.personal or other.personal)  # values of a personal feature are nobody's to tell
+        if largest is not None and tells:
             told += (
                 f" {quoted(largest.value)} differs most: {percent(largest.current, 1)} of the values,"
                 f" {percent(largest.other, 1)} {there}."
             )
             figures |= {"largest": largest.value, "share": largest.current, "other_share": largest.other}
         medians = [None if side.numbers is None else side.numbers.median for side in (seen, other)]
-        if measure == "jensen_shannon" and medians[0] is not None and medians[1] is not None:
+        if tells and measure == "jensen_shannon" and not by_value and medians[0] is not None and medians[1] is not None:
             told += f" The median is {number(medians[0])}, and {number(medians[1])} {there}."
         if not (seen.complete and other.complete) and measure != "jensen_shannon":
             told += " Only the most frequent values are known, so it is at least that."

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from lakehouse.schema import Domain, Feature, FeatureType, Rule
-from lakehouse.validation.anomalies.fitting import told_of
+from lakehouse.validation.anomalies.fitting import told_of, unlike
 from lakehouse.validation.anomalies.found import Anomaly
 from lakehouse.validation.anomalies.judged import Finding, Judged
 from lakehouse.validation.anomalies.kinds import Kind
@@ -52,7 +52,7 @@ class _Part:
 def domain(judged: Judged) -> Iterator[Finding]:
     """Values outside the domain: each where it allows none, their share where it allows some."""
     asked, seen = judged.feature.domain, judged.seen
-    if asked is None or (not judged.widen and judged.seen.type is FeatureType.STRING and _in_numbers(judged.feature)):
+    if asked is None or unlike(judged):
         return
     if found := judged.of(Rule.DOMAIN):
         yield from _by_rows(judged, asked, found)
@@ -65,10 +65,6 @@ def domain(judged: Judged) -> Iterator[Finding]:
             yield from (one for part in parts for one in _of_part(judged, asked, part, known))
         elif not judged.all_known:
             yield from _unseen(judged, asked, known)
-
-
-def _in_numbers(feature: Feature) -> bool:
-    return feature.type in (FeatureType.INT, FeatureType.FLOAT, FeatureType.DECIMAL, FeatureType.BOOL)
 
 
 def _parts(judged: Judged, asked: Domain) -> Iterator[_Part]:

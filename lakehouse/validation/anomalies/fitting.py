@@ -14,7 +14,7 @@ from lakehouse.validation.anomalies.wording import counted, few, percent
 from lakehouse.validation.parsing import named
 from lakehouse.validation.statistics import Broken
 
-__all__ = ["told_of", "types", "valency"]
+__all__ = ["told_of", "types", "unlike", "valency"]
 
 _EXAMPLES = 20  # values in an anomaly's figures
 _WIDER = {  # what each type takes whole, without looking at the values
@@ -55,19 +55,26 @@ def told_of(judged: Judged, found: list[Broken]) -> list[tuple[str, int]]:
     return [] if judged.personal else sorted((e for b in found for e in b.examples), key=lambda e: -e[1])[:_EXAMPLES]
 
 
-def _by_values(judged: Judged) -> Iterator[Finding]:
-    seen, feature = judged.seen, judged.feature
+def _infinite(judged: Judged) -> Iterator[Anomaly]:
+    """Infinities where they are no values of a float."""
+    seen = judged.seen
     infinite = seen.numbers.infinite if judged.no_infinity and seen.numbers is not None else 0
     if infinite:
         yield judged.make(
             Kind.FLOAT_TYPE_HAS_INF,
             Rule.TYPE,
             "infinite values",
-            f"{counted(infinite, 'value')} of {seen.values:,} ({percent(infinite, seen.values)}) are infinite, which is"
+            f"{counted(infinite, 'value')} of {seen.values:,} ({percent(infinite, seen.values)})"
+            f" {'is' if infinite == 1 else 'are'} infinite, which is"
             " no float here. Mend the source, or take them (domain: {finite: false}).",
             {"infinite": infinite, "of": seen.values},
             f"{judged.path}: domain: {{finite: false}}",
         )
+
+
+def _by_values(judged: Judged) -> Iterator[Finding]:
+    seen, feature = judged.seen, judged.feature
+    yield from _infinite(judged)
     if seen.type is None or seen.type is feature.type or seen.type in _WIDER.get(feature.type, ()):
         return
     if FeatureType.STRUCT in (seen.type, feature.type):
@@ -79,7 +86,7 @@ def _by_values(judged: Judged) -> Iterator[Finding]:
         n = int(bad["count"].sum())
         at_least = "" if seen.complete else "at least "
         told = f"{at_least}{counted(n, 'value')} of {seen.values:,} ({percent(n, seen.values)})"
-        values = list(bad.select("text", "count").iter_rows())
+        values = [] if judged.personal else list(bad.select("text", "count").iter_rows())
         yield _unfit(judged, _kind(judged, bad), told[0].upper() + told[1:], n, values)
     elif judged.personal:
         yield (
@@ -143,6 +150,8 @@ def _exact(judged: Judged) -> Iterator[Anomaly]:
     seen, feature = judged.seen, judged.feature
     if broken := judged.of(Rule.TYPE):  # the column was read as the schema says, and some values were none
         yield _by_rows(judged, broken, _NO_NUMBER.get(feature.type, Kind.UNEXPECTED_DATA_TYPE))
+    elif not judged.by_row:
+        yield from _infinite(judged)
     if seen.type is None:
         return
     found = seen.type if seen.type is feature.type else _PLAIN.get(seen.type, seen.type)
@@ -158,20 +167,39 @@ def _exact(judged: Judged) -> Iterator[Anomaly]:
             f"{judged.path}: type: {found.value}",
         )
         if found is FeatureType.STRING and feature.type in _NO_NUMBER and _bounded(feature):
-            yield _no_number(judged, _NO_NUMBER[feature.type])
+            yield _no_number(judged, _NO_NUMBER[feature.type], judged.typed.filter(pl.col("value").is_null()))
     if feature.type is FeatureType.BOOL and found is not FeatureType.BOOL:
-        bad = judged.typed.filter(pl.col("value").is_null())
+        bad = _no_truth(judged)
         if not bad.is_empty():
-            yield _no_number(judged, _kind(judged, bad))
+            yield _no_number(judged, _kind(judged, bad), bad)
+
+
+def _no_truth(judged: Judged) -> pl.DataFrame:
+    """What is neither true nor false: numbers but 1 and 0 whatever the words, and texts that are none of them."""
+    if judged.seen.type in (FeatureType.INT, FeatureType.FLOAT):
+        return judged.typed.filter(~pl.col("text").cast(pl.Float64).is_in([0.0, 1.0]))
+    return judged.typed.filter(pl.col("value").is_null())
+
+
+def unlike(judged: Judged) -> bool:
+    """Whether the column's own type is another than the feature's, where nothing is widened."""
+    seen, feature = judged.seen.type, judged.feature
+    if not judged.widen and judged.of(Rule.TYPE):
+        return True
+    if judged.widen or seen is None or seen is feature.type:
+        return False
+    found = _PLAIN.get(seen, seen)
+    return found not in (_in_text(feature, found), feature.type)
 
 
 def _bounded(feature: Feature) -> bool:
     asked = feature.domain
-    return asked is not None and (asked.min is not None or asked.max is not None or bool(asked.finite))
+    return feature.categorical or (
+        asked is not None and (asked.min is not None or asked.max is not None or bool(asked.finite))
+    )
 
 
-def _no_number(judged: Judged, kind: Kind) -> Anomaly:
-    bad = judged.typed.filter(pl.col("value").is_null())
+def _no_number(judged: Judged, kind: Kind, bad: pl.DataFrame) -> Anomaly:
     values = [] if judged.personal else list(bad.select("text", "count").head(_EXAMPLES).iter_rows())
     n = int(bad["count"].sum())
     shown = f": {few(values, bad.height - len(values))}" if values else ""
@@ -195,6 +223,8 @@ def _in_text(feature: Feature, found: FeatureType) -> FeatureType:
     if feature.type is not FeatureType.BOOL:
         return _PLAIN.get(feature.type, feature.type)
     words = [*feature.true_values, *feature.false_values]
+    if "1.0" in words or "0.0" in words:
+        return FeatureType.FLOAT
     if found is FeatureType.INT and any(word.isdecimal() for word in words):
         return FeatureType.INT
     return FeatureType.INT if all(word.isdecimal() for word in words) else FeatureType.STRING

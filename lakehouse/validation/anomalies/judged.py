@@ -56,6 +56,7 @@ class Judged:
         path: the feature's.
         feature: what it must be.
         seen: what it is.
+        rows: how many rows could have a value: of what lies in a struct, those that have the struct.
         broken: what was found row by row.
         by_row: whether rows were looked at one by one.
         widen: whether a value that fits without loss is taken.
@@ -66,6 +67,7 @@ class Judged:
     path: str
     feature: Feature
     seen: FeatureStatistics
+    rows: int
     broken: tuple[Broken, ...]
     by_row: bool
     widen: bool
@@ -89,7 +91,7 @@ class Judged:
     def no_infinity(self) -> bool:
         """Whether an infinity is none of its type, rather than a value like others."""
         asked = self.feature.domain
-        return self.feature.type is FeatureType.FLOAT and self.widen and (asked is None or asked.finite is None)
+        return self.feature.type is FeatureType.FLOAT and (asked is None or asked.finite is None)
 
     @property
     def unsplit(self) -> bool:
@@ -107,7 +109,7 @@ class Judged:
     def present(self) -> int:
         """Rows that have a value, be it one of the type or not."""
         unfit = sum(broken.rows for broken in self.of(Rule.TYPE)) if self.all_rows else 0
-        return min(self.seen.count + unfit, self.seen.rows)
+        return min(self.seen.count + unfit, self.rows)
 
     @cached_property
     def typed(self) -> pl.DataFrame:

@@ -90,7 +90,8 @@ def _judged(statistics: Statistics, schema: Schema, *, widen: bool, all_rows: bo
     for path, feature in schema.paths().items():
         seen = statistics.features.get(path)
         if seen is not None and path not in statistics.absent:
-            yield Judged(schema, path, feature, seen, tuple(broken.get(path, ())), statistics.judged, widen, all_rows)
+            rows, found = statistics.rows_of(path), tuple(broken.get(path, ()))
+            yield Judged(schema, path, feature, seen, rows, found, statistics.judged, widen, all_rows)
 
 
 def _of_feature(judged: Judged, previous: Statistics | None, serving: Statistics | None) -> Iterator[Finding]:
@@ -100,7 +101,7 @@ def _of_feature(judged: Judged, previous: Statistics | None, serving: Statistics
             yield from types(judged)
         return
     if not judged.seen.count and not judged.broken:
-        if judged.seen.rows and needed(feature):
+        if judged.rows and needed(feature):
             yield nothing_there(judged)
         return
     yield from presence(judged)
