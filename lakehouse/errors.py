@@ -110,7 +110,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
         twelve), else ``""`` when nothing is known. Starts with a space, to be appended.
     """
     names = sorted(set(known))
+    small = {one.lower(): one for one in names}
     close = difflib.get_close_matches(name, names, n=1)
+    close = close or [small[one] for one in difflib.get_close_matches(name.lower(), small, n=1)]
     if close:
         return f" Did you mean '{close[0]}'?"
     if not names:

@@ -113,6 +113,82 @@ def test_all_is_accepted_at_once_and_then_there_is_nothing_to_change(flown, say)
     )
 
 
+def test_a_change_that_ends_a_check_is_written_only_where_its_feature_is_named(flown, say):
+    with_pattern = 'origin: {type: string, domain: {regex: "[EJ].*"},'
+    flown.change(f"datasets/{flown.flights}", "origin: {type: string,", with_pattern)
+    _, out, _ = say("update", flown.flights)
+    assert re.search(r"origin: domain from .* to nothing \(ends a check\)\n", out)
+    assert out.endswith("--accept carrier --accept origin, or --accept-all, but for those that end a check\n")
+    status, out, _ = say("update", flown.flights, "--accept-all")
+    assert status == 0
+    assert out.startswith("aviation/flights: 3 changes written to ")
+    by_name = "lakehouse schema update aviation/flights --accept origin\n"
+    assert f"\nThe rest was not written, since a check would end. To accept by name: {by_name}" in out
+    assert 'domain: {regex: "[EJ].*"}' in file_of(flown).read_text("utf-8")
+    before = file_of(flown).read_bytes()
+    status, out, _ = say("update", flown.flights, "--accept-all")
+    assert "\nNothing was written, since a check would end. To accept by name: " in out
+    assert file_of(flown).read_bytes() == before
+    _, out, _ = say("update", flown.flights, "--accept-all", "--json")
+    assert (json.loads(out)["written"], [one["path"] for one in json.loads(out)["open"]]) == (False, ["origin"])
+    assert "1 change written" in say("update", flown.flights, "--accept", "origin")[1]
+    assert "regex" not in file_of(flown).read_text("utf-8")
+
+
+def test_rows_set_apart_for_one_value_are_seen_with_all_their_others(project, say):
+    with_struct = DATASET + "        seat: {type: struct, presence: optional, fields: {row: {type: int}}}\n"
+    project.configure(f"datasets/{project.flights}", with_struct + "      rows: {min: 9}\n")
+    rows = 'time_hour,carrier,flight,origin,dep_delay,seat\n2013-01-01T12:00:00Z,B6,x725,JFK,999,"{""row"": 7}"\n'
+    project.deliver("1.csv", rows + "2013-01-01T12:00:00Z,UA,1,JFK,5,NA\n")
+    project.run()
+    _, out, _ = say("update", project.flights, "--json")
+    changes = {(one["path"], one["key"]): one["after"] for one in json.loads(out)["changes"]}
+    assert changes == {
+        ("flight", "type"): "string",
+        ("carrier", "domain"): ["UA", "AA", "B6"],
+        ("dep_delay", "domain"): {"min": -60, "max": 999},
+        ("", "rows.min"): 2,
+    }
+
+
+def test_rows_are_looked_at_by_another_type_though_what_is_computed_does_not_go_with_it(project):
+    computed = DATASET.replace("event_time: time_hour", "event_time: time_hour\n    derive: {late: dep_delay - 60}")
+    project.configure(f"datasets/{project.flights}", computed + "        late: {type: int, domain: {max: -60}}\n")
+    project.deliver("1.csv", project.header + "2013-01-01T12:00:00Z,UA,1,JFK,5\n2013-01-01T12:00:00Z,B6,1,JFK,x5\n")
+    project.run()
+    with project.lake() as lake:
+        found = lake.schema.update(project.flights)
+        changes = {(one.path, one.key): one.after for one in found.update.changes}
+        with pytest.raises(ConfigError, match="cannot be computed from these types"):
+            lake.schema.update(project.flights, accept=["dep_delay"])
+    assert changes["carrier", "domain"] == ["UA", "AA", "B6"]
+    assert changes["dep_delay", "type"] == "string"
+    assert changes["late", "domain"] == {"max": -55}
+
+
+def test_a_file_that_no_curation_can_read_does_not_keep_the_others_from_being_looked_at(project, say):
+    project.configure(f"datasets/{project.flights}", DATASET)
+    project.deliver("1.csv", WIDE)
+    project.deliver("2.csv", "\0\0")
+    project.run()
+    _, out, _ = say("update", project.flights)
+    assert out.startswith("aviation/flights: 3 changes proposed to ")
+    assert re.search(r"\nNot looked at: .*NUL bytes", out)
+    project.deliver("3.csv", "\0\0\0")
+    project.run()
+    status, _, err = say("update", project.flights)
+    assert (status, "NUL bytes" in err) == (1, True)
+
+
+def test_a_missing_value_that_a_default_fills_asks_for_no_change(project, say):
+    project.configure(
+        f"datasets/{project.flights}", DATASET.replace("flight: {type: int}", "flight: {type: int, default: 0}")
+    )
+    project.deliver("1.csv", project.header + "2013-01-01T12:00:00Z,UA,NA,JFK,5\n2013-01-01T12:00:00Z,AA,7,JFK,5\n")
+    project.run()
+    assert say("update", project.flights)[1].startswith("aviation/flights: nothing to change")
+
+
 def test_a_change_that_decides_no_row_asks_for_no_new_curation(project, say):
     project.configure(
         f"datasets/{project.flights}", DATASET.replace("flight: {type: int}", "flight: {type: int, unique: {max: 1}}")
@@ -152,6 +228,23 @@ def test_what_is_not_there_is_told_with_what_to_do(say, arguments, says):
     status, out, err = say(*arguments)
     assert (status, out) == (1, "")
     assert says in err
+
+
+def test_what_does_not_go_together_is_told_and_not_passed_over(project, say, tmp_path):
+    (tmp_path / "next.csv").write_text(WIDE)
+    status, _, err = say("infer", str(tmp_path / "next.csv"), "--version", "3")
+    assert (status, "is a file, which has no versions" in err) == (2, True)
+    status, _, err = say("infer", project.flights, "--source", "flights")
+    assert (status, "is a dataset, whose rows no source reads" in err) == (2, True)
+
+
+def test_a_misspelt_feature_is_told_though_there_is_nothing_to_accept(project, say):
+    project.deliver("1.csv", project.morning)
+    project.run()
+    status, out, err = say("update", project.flights, "--accept", "carier")
+    assert (status, out) == (1, "")
+    assert "'carier' is no feature, and no change is proposed. Did you mean 'carrier'?" in err
+    assert say("update", project.flights, "--accept", "carrier")[1].startswith("aviation/flights: nothing to change")
 
 
 def test_data_of_one_environment_changes_what_is_said_of_that_environment(project, say):

@@ -396,7 +396,8 @@ def test_a_linked_file_stays_a_link(config, tmp_path):
 def test_a_change_that_contradicts_the_schema_is_refused_before_anything_is_written(config, tmp_path):
     path = tmp_path / "configs/datasets/a/b.yaml"
     before = path.read_bytes()
-    with pytest.raises(ConfigError, match=r"schema\.features\.carrier\.valency: only a list has one"):
+    says = r"1 problem in \S+ as it would be; nothing was written\n.*features\.carrier\.valency: only a list has one"
+    with pytest.raises(ConfigError, match=says):
         change_dataset(config, "a/b", [Edit((*F, "carrier", "valency"), {"min": 1})])
     assert path.read_bytes() == before
     assert len(list(path.parent.iterdir())) == 1

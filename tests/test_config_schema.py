@@ -137,6 +137,11 @@ def test_the_history_policy_is_on_unless_it_is_off(read, said, policy):
         ("{type: int, on_error: {drift: quarantine}}", "x.on_error.drift: a batch breaks it as a whole"),
         ("{type: int, drift: {linf: 1}}", "x.drift.linf: unknown key. Known: infinity_norm, jensen_shannon, max"),
         ("{type: int, drift: {infinity_norm: high}}", "x.drift.infinity_norm: must be a valid number"),
+        ("{type: int, presence: true}", "x.presence: allowed is 'required' or 'optional', or {min_fraction: 0.95"),
+        (
+            "{type: struct, fields: {a: {type: int, not_in_environment: [X]}}}",
+            "x.fields.a.not_in_environment.0: 'X' is",
+        ),
         ("{type: int, presence: maybe}", "x.presence: allowed is 'required' or 'optional', found 'maybe'"),
         (
             "{type: int, presence: {min_fraction: 2}}",
@@ -165,7 +170,18 @@ def test_a_problem_of_a_feature_names_its_line_and_key(problems, feature, says):
             "checks: {c: 'SUM(x) > 1'}",
             "schema.checks.c: is one value for a whole batch; a check must be of its own row",
         ),
+        (
+            "checks: {c: 'x > AVG(x) + 100'}",
+            'schema.checks.c: col("x").mean() looks at other rows too; a check must be',
+        ),
+        ("checks: {c: 'x > LAG(x) OVER (ORDER BY s)'}", "looks at other rows too; a check must be of its own row"),
+        (
+            "checks: {c: 'COUNT(x) OVER (PARTITION BY s) < 9'}",
+            "looks at other rows too; a check must be of its own row",
+        ),
         ("checks: {c: '1 > 2'}", "schema.checks.c: reads no feature"),
+        ("freshness: 0s", "schema.freshness: found '0s': no event is as new as that; give a time above 0"),
+        ("domains: {d: {regex: '(['}}", "schema.domains.d: regex: unclosed character class"),
         ("checks: {c: '(SELECT 1) > 2'}", "schema.checks.c: must be an expression over its own row"),
         ("keys: unique", "schema.keys: the dataset names no keys"),
         ("freshness: 2d", "schema.freshness: is counted from event_time, which the dataset does not name"),
@@ -186,6 +202,22 @@ def test_a_problem_of_a_schema_names_its_line_and_key(problems, read, extra, say
     assert says in found
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "x > 3 AND s LIKE 'a%'",
+        "CASE WHEN x > 1 THEN s = 'a' ELSE TRUE END",
+        "COALESCE(x, 0) BETWEEN 1 AND 5",
+        "STRFTIME(d, '%Y') = '2013' OR d > DATE '2013-01-01'",
+        "ARRAY_LENGTH(l) > 1",
+    ],
+)
+def test_a_check_of_its_own_row_is_taken(read, sql):
+    features = '{x: {type: int}, l: {type: "list[int]"}, s: {type: string}, d: {type: date}}'
+    dataset, _ = read(f'source: s\nschema:\n  features: {features}\n  checks: {{c: "{sql}"}}\n')
+    assert dataset.schema.checks["c"].sql == sql
+
+
 def test_a_shared_domain_is_held_against_every_feature_that_names_it(problems):
     features = "{a: {type: int, domain: d}, b: {type: string, domain: d}}"
     assert problems(f"source: s\nschema:\n  features: {features}\n  domains: {{d: [x, 1]}}\n") == [
@@ -203,10 +235,10 @@ def test_a_list_names_no_row(problems, key):
 
 def test_a_misspelt_environment_is_told_where_one_like_it_is_known(problems, read):
     text = "source: s\nschema:\n  environments: [SERVING]\n  features: {x: {type: int, in_environment: [%s]}}\n"
-    [found] = problems(text % "SERVIGN")
-    assert (
-        "schema.features.x.in_environment.0: 'SERVIGN' is not in schema.environments. Did you mean 'SERVING'" in found
-    )
+    for misspelt in ("SERVIGN", "serving"):
+        [found] = problems(text % misspelt)
+        says = f"schema.features.x.in_environment.0: '{misspelt}' is not in schema.environments. Did you mean 'SERVING'"
+        assert says in found
     assert read(text % "RESEARCH")
     [found] = problems(text % "SERVING" + "validation: {environment: SRVING}\n")
     assert f"{WHERE}:5: validation.environment: there is no environment 'SRVING'. Did you mean 'SERVING'?" in found

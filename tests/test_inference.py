@@ -1,5 +1,6 @@
 """A schema from statistics, and proposals to change one."""
 
+import dataclasses
 import tarfile
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from lakehouse import Schema, generate_statistics, infer_schema, update_schema, validate_statistics
 from lakehouse.errors import NotFoundError, SchemaError
+from lakehouse.schema import Rule
+from lakehouse.validation.statistics import Broken
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 
@@ -79,6 +82,7 @@ def test_a_column_is_required_when_no_row_lacks_it_and_else_one_value_must_be_th
     [
         ([0, 1, 1], "bool", "bool"),
         ([1, 1, 1], "int", "bool"),
+        ([0, 0, 0], "int", "int"),
         ([1, 2, 1], "int", "int"),
         ([1, 2.5, 3], "float", "float"),
         (["true", "false", "true"], "bool", "bool"),
@@ -419,8 +423,81 @@ def test_a_new_field_of_a_struct_is_added_to_it():
     assert not kinds(update.schema, frame)
 
 
+def test_what_lies_in_a_struct_is_asked_for_only_where_the_struct_is():
+    address = {"type": "struct", "presence": "optional", "fields": {"street": {"type": "string"}}}
+    frame = pl.DataFrame({"id": [1, 2, 3], "address": [{"street": "Elm"}, None, {"street": "Oak"}]})
+    assert not proposed(schema(id={"type": "int"}, address=address), frame)
+    inferred = infer_schema(generate_statistics(frame)).features["address"]
+    assert not inferred.required
+    assert inferred.fields["street"].required
+    none = frame.with_columns(address=pl.lit(None, dtype=frame.schema["address"]))
+    assert not proposed(schema(id={"type": "int"}, address=address), none)
+
+
+def test_a_field_that_some_structs_lack_is_counted_among_the_structs():
+    before = schema(address={"type": "struct", "presence": "optional", "fields": {"street": {"type": "string"}}})
+    frame = pl.DataFrame({"address": [{"street": "Elm"}, None, {"street": None}, {"street": "Oak"}, {"street": "Ash"}]})
+    (change,) = proposed(before, frame).changes
+    assert change.after == {"min_fraction": 0.75, "min_count": 1}
+    assert change.reason.startswith("1 row of 4 without it.")
+
+
+def test_a_missing_value_that_was_set_apart_is_among_the_missing():
+    before = schema(x={"type": "int"})
+    kept = dataclasses.replace(
+        generate_statistics(pl.DataFrame({"x": [1, 2, 3]}), schema=before),
+        broken=(Broken("x", Rule.PRESENCE, "x: missing", 1, ()),),
+    )
+    (change,) = update_schema(before, kept).changes
+    assert change.after == {"min_fraction": 0.75, "min_count": 1}
+    assert change.reason.startswith("1 row of 4 without it.")
+
+
+def test_features_that_share_a_domain_and_both_have_new_values_are_taken_in_together():
+    before = Schema.model_validate(
+        {
+            "domains": {"airport": ["EWR", "JFK"]},
+            "features": {name: {"type": "string", "domain": "airport"} for name in ("origin", "dest")},
+        }
+    )
+    frame = text(origin=["EWR", "LGA"], dest=["JFK", "ORD"])
+    update = proposed(before, frame)
+    assert [(one.key, one.after) for one in update.changes] == [("domains.airport", ["EWR", "JFK", "LGA", "ORD"])]
+    assert not kinds(update.schema, frame)
+
+
+def test_two_things_of_one_domain_give_way_together():
+    before = schema(code={"type": "string", "domain": {"regex": "[a-z]+", "length": {"max": 3}}})
+    frame = text(code=["abc", "ABCD"])
+    update = proposed(before, frame)
+    assert [(one.key, one.after, one.ends) for one in update.changes] == [("domain", {"length": {"max": 4}}, True)]
+    assert "do not match" in update.changes[0].reason
+    assert not kinds(update.schema, frame)
+
+
+@pytest.mark.parametrize(
+    ("feature", "held", "ends"),
+    [
+        ({"type": "int", "domain": {"max": 3}}, [5], False),
+        ({"type": "int"}, [1.5], False),
+        ({"type": "int"}, ["x"], True),
+        ({"type": "string", "domain": ["a"]}, ["b"], False),
+        ({"type": "string", "domain": {"regex": "a+"}}, ["b"], True),
+        ({"type": "float", "domain": {"finite": True}}, [1.5, "nan"], True),
+        ({"type": "int", "unique": {"max": 1}}, [1, 2], False),
+        ({"type": "int"}, [1, None], False),
+        ({"type": "int"}, [None, None], True),
+    ],
+)
+def test_a_change_says_whether_it_ends_a_check(feature, held, ends):
+    frame = text(x=held, y=[1.5] * len(held)).cast(pl.String)
+    update = proposed(schema(x=feature, y={"type": "int"}), frame)
+    assert {one.path: one.ends for one in update.changes} == {"x": ends, "y": False}
+    assert {one.path for one in update.widening().changes} == ({"y"} if ends else {"x", "y"})
+
+
 VALUES = st.one_of(
-    st.none(), st.integers(-3, 3), st.sampled_from([0.5, "nan", "a", "b", "true", "false", "2013-01-01", "x y"])
+    st.none(), st.integers(-3, 3), st.sampled_from([0.5, "nan", "inf", "a", "b", "true", "false", "2013-01-01", "x y"])
 )
 TABLES = st.integers(1, 12).flatmap(
     lambda n: st.fixed_dictionaries({name: st.lists(VALUES, min_size=n, max_size=n) for name in ("a", "b", "c")})

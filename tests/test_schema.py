@@ -193,7 +193,7 @@ def test_a_feature_that_contradicts_itself_is_refused_at_its_key(feature, key, s
         ({"rows": {"drift": {}}}, "rows.drift", "says nothing"),
         ({"keys": "no"}, "keys", "'unique'"),
         ({"freshness": "soon"}, "freshness", "a duration is a number and a unit"),
-        ({"freshness": "0s"}, "freshness", "greater than"),
+        ({"freshness": "0s"}, "freshness", "give a time above 0"),
         ({"environments": ["A", "A"]}, "environments.1", "stands here twice"),
         ({"checks": {"a b": "x > 1"}}, "checks.a b", "letters, digits"),
         ({"checks": {"a": {"sql": "x > 1", "severity": "warning", "on_error": "refuse"}}}, "checks.a.on_error", "told"),

@@ -93,7 +93,7 @@ def _adopted(session: Session, dataset: str, file: str, added: Sequence[Differen
 @schema.command(cls=Verb)
 @click.argument("dataset")
 @click.option("--accept", multiple=True, metavar="FEATURE", help="Write this one's changes into the dataset's file.")
-@click.option("--accept-all", is_flag=True, help="Write every change that is proposed.")
+@click.option("--accept-all", is_flag=True, help="Write all that are proposed, but for those that end a check.")
 @click.option("--file", metavar="FILE", help="Look at this local file, not at the newest batch.")
 @click.option("--environment", metavar="NAME", help="As data of this environment of the schema.")
 @click.pass_context
@@ -109,7 +109,7 @@ def update(  # noqa: PLR0913, PLR0917  # one parameter an option
 
     Each comes with its reason. Nothing is written before it is accepted, and then just the keys that
     change: comments, order and everything else of the file stay. `--accept schema` is what is said
-    of no single feature.
+    of no single feature. A change that ends a check is written only where its feature is named.
 
     \b
     Examples:
@@ -130,6 +130,8 @@ def update(  # noqa: PLR0913, PLR0917  # one parameter an option
                 "written": found.written,
                 "again": found.again,
                 "changes": found.update.changes,
+                "open": found.open,
+                "unread": found.unread,
                 "left": [_short(one) for one in found.update.left],
             }
         )
@@ -147,22 +149,44 @@ def _proposed(dataset: str, found: Proposal, options: str) -> None:
     else:
         click.echo(f"{dataset}: {output.count(len(changes), 'change')} proposed to {found.file}")
     for number, change in enumerate(changes, 1):
-        click.echo(f"\n{number}. {_change(change)}")
+        click.echo(f"\n{number}. {_change(change)}{' (ends a check)' if change.ends else ''}")
         click.echo(f"   {printable(change.reason)}")
         if becomes := _becomes(found.update.schema, change):
             click.echo(f"     {becomes}")
     _left(found.update.left)
-    if not changes:
-        return
-    name = shlex.quote(dataset)
+    for why in found.unread:
+        click.echo(f"\nNot looked at: {printable(why)}")
+    if changes:
+        _next(shlex.quote(dataset), found, options)
+
+
+def _next(name: str, found: Proposal, options: str) -> None:
+    """What to do about a proposal."""
+    changes = found.update.changes
+    if found.open:
+        some = _accepting(found.open, len(found.open))
+        what = "The rest was not" if found.written else "Nothing was"
+        click.echo(
+            f"\n{what} written, since a check would end. To accept by name: "
+            f"lakehouse schema update {name}{options} {some}"
+        )
+    elif not found.written:
+        ending = sum(change.ends for change in changes)
+        rest = "" if not ending else ", but for those that end a check"
+        every = "" if ending == len(changes) else f", or --accept-all{rest}"
+        some = _accepting(changes, 2)
+        click.echo(f"\nNothing was written. To accept: lakehouse schema update {name}{options} {some}{every}")
     if not found.written:
-        features = list(dict.fromkeys(change.path or "schema" for change in changes))
-        some = " ".join(f"--accept {shlex.quote(one)}" for one in features[:2])
-        click.echo(f"\nNothing was written. To accept: lakehouse schema update {name}{options} {some}, or --accept-all")
-    elif found.again:
+        return
+    if found.again:
         click.echo(f"\nRows that were read already may fare otherwise now: lakehouse curate {name} --again")
     else:
         click.echo("\nNothing else to do: it holds from the next curation on.")
+
+
+def _accepting(changes: Sequence[Change], most: int) -> str:
+    features = list(dict.fromkeys(change.path or "schema" for change in changes))
+    return " ".join(f"--accept {shlex.quote(one)}" for one in features[:most])
 
 
 def _left(left: Sequence[Anomaly]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 import polars as pl
 
@@ -79,18 +80,21 @@ def _checks(dataset: Dataset) -> Iterator[tuple[Path, str]]:
 
 def _environments(dataset: Dataset) -> Iterator[tuple[Path, str]]:
     schema = dataset.schema
-    for name, feature in schema.features.items():
+    for name, feature in schema.paths().items():
+        here: Path = ("schema", *schema.key_path(name))
         for index, one in enumerate(feature.not_in_environment):
             if one not in schema.environments:
                 hint = nearest(one, schema.environments) or " Name it below schema.environments."
-                path = ("schema", "features", name, "not_in_environment", index)
-                yield path, f"'{one}' is not in schema.environments, so nothing is in it but by in_environment.{hint}"
+                yield (
+                    (*here, "not_in_environment", index),
+                    f"'{one}' is not in schema.environments, so nothing is in it but by in_environment.{hint}",
+                )
         for index, one in enumerate(feature.in_environment):
             hint = nearest(one, schema.environments)
             # One that only this feature is in is legal: a label that only one environment has.
             if one not in schema.environments and hint.startswith(" Did"):
                 yield (
-                    ("schema", "features", name, "in_environment", index),
+                    (*here, "in_environment", index),
                     f"'{one}' is not in schema.environments.{hint}",
                 )
     wanted, known = dataset.validation.environment, schema.known_environments()
@@ -183,9 +187,45 @@ def _expression(
         return f"cannot be computed from these types: {_first_line(error)}"
     if result.height == 1 and roots:
         return f"is one value for a whole batch; {own}"
+    if part := _across(expression, {root: readable[root] for root in sorted(roots)}):
+        return f"{part} looks at other rows too; {own}"
     if boolean and result.dtypes != [pl.Boolean]:
         return f"must be true or false of a row, this gives {', '.join(map(str, result.dtypes))}"
     return "reads no feature, so it says nothing of a row" if boolean and not roots else None
+
+
+def _across(expression: pl.Expr, dtypes: Mapping[str, pl.DataType]) -> str:
+    """The part of an expression that gives a row something else beside others than alone; "" where there is none."""
+    if not dtypes:
+        return ""
+    rows = pl.DataFrame([_sample(name, dtype) for name, dtype in dtypes.items()])
+    parts = [expression]
+    for part in parts:
+        parts += part.meta.pop()
+    for part in reversed(parts):
+        try:
+            together = rows.select(a=part)["a"]
+            alone = pl.concat([rows[index : index + 1].select(a=part)["a"] for index in range(rows.height)])
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            continue  # the samples do not suit it
+        if together.len() == 1:
+            together = together.new_from_index(0, rows.height)
+        if together.len() != alone.len() or not together.eq_missing(alone).all():
+            return str(part)
+    return ""
+
+
+def _sample(name: str, dtype: pl.DataType) -> pl.Series:
+    """A few values of a type, two of them alike."""
+    if isinstance(dtype, pl.List):
+        inner = _sample(name, cast("pl.DataType", dtype.inner))
+        return pl.Series(name, [inner[index : index + 1] for index in range(inner.len())], dtype=dtype)
+    if isinstance(dtype, pl.Struct):
+        return pl.DataFrame([_sample(one.name, cast("pl.DataType", one.dtype)) for one in dtype.fields]).to_struct(name)
+    if dtype == pl.Boolean:
+        return pl.Series(name, [True, False, False])
+    numbers = pl.Series(name, [1, 2, 2])
+    return numbers.cast(pl.String).cast(dtype) if dtype in (pl.String, pl.Binary) else numbers.cast(dtype)
 
 
 def _first_line(error: BaseException) -> str:

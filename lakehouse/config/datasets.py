@@ -93,7 +93,7 @@ def _checked(text: str, name: str, shown: str) -> Dataset:
     if dataset is not None:
         for path, what in dataset_problems(dataset):
             problems.add(file, file.as_written(path), what)
-    problems.raise_any(str)
+    problems.raise_any(str, where=f"{shown} as it would be", undone="nothing was written")
     if dataset is None:
         raise ConfigError(f"{shown}: holds no dataset")
     return dataset

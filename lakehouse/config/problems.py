@@ -72,8 +72,15 @@ class Problems:
         text = printable(text)
         self.found.append((name, line or 0, f"{where}: {key}: {text}" if key else f"{where}: {text}"))
 
-    def raise_any(self, redact: Callable[[str], str]) -> None:
+    def raise_any(
+        self, redact: Callable[[str], str], *, where: str = "the configuration", undone: str = "nothing was run"
+    ) -> None:
         """Raise what was found.
+
+        Args:
+            redact: takes secrets out of the message.
+            where: what the problems are in.
+            undone: what was not done because of them.
 
         Raises:
             ConfigError: at least one problem was found; its message has a line each.
@@ -82,7 +89,7 @@ class Problems:
             return
         lines = list(dict.fromkeys(redact(text) for _, _, text in sorted(self.found)))
         count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
-        raise ConfigError(f"{count} in the configuration; nothing was run\n" + "\n".join(f"  {line}" for line in lines))
+        raise ConfigError(f"{count} in {where}; {undone}\n" + "\n".join(f"  {line}" for line in lines))
 
     def value(self, kind: type[T], data: Any, file: File, prefix: Path = ()) -> T | None:
         """Validate data as a model; what is wrong with it is noted.

@@ -6,8 +6,6 @@ A dataset's file holds its schema as it is; the ledger holds each as it was when
 from __future__ import annotations
 
 import dataclasses
-import functools
-import operator
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,21 +17,19 @@ from typing import TypeAlias
 import polars as pl
 
 from lakehouse import config, timeline
-from lakehouse.config import GONE, Dataset, Edit, Validation
-from lakehouse.errors import NotFoundError, nearest
+from lakehouse.config import GONE, Edit
+from lakehouse.errors import ConfigError, NotFoundError, nearest
 from lakehouse.evolution.judging import Rehearse
 from lakehouse.evolution.measuring import statistics
+from lakehouse.evolution.proposing import proposed
 from lakehouse.formats import Format
 from lakehouse.records import Artifact, EventType
-from lakehouse.schema import Difference, Feature, Presence, Schema
+from lakehouse.schema import Difference, Schema
 from lakehouse.site import Site
-from lakehouse.validation.inference import Change, Update, infer_schema, update_schema
-from lakehouse.validation.statistics import Statistics, generate_statistics
+from lakehouse.validation.inference import Change, Update, infer_schema
+from lakehouse.validation.statistics import generate_statistics
 
 __all__ = ["Proposal", "SchemaDifference", "SchemaVersion", "Schemas"]
-
-_ASKED = ("domain", "domain_name", "valency", "unique", "drift", "skew", "default", "severity", "on_error")
-"""What a feature may ask beside its type and presence."""
 
 Rows: TypeAlias = Callable[[Path, Format | None], AbstractContextManager[pl.LazyFrame]]
 """Gives the records of a local file, read in a format or in what its bytes tell."""
@@ -83,6 +79,9 @@ class Proposal:
 
     Attributes:
         update: the changes, each with its reason; of what was accepted, where anything was.
+        open: changes that were not written though all were accepted, since each ends a check: `update` takes them
+            when their features are named.
+        unread: why files of the newest batch were not looked at, which no curation could read either.
         file: the dataset's file, relative to the project.
         written: whether the changes stand in the file now. An open lake still works by what it read before.
         again: whether they decide what becomes of rows that were read already: ``curate --again`` makes them anew.
@@ -90,6 +89,8 @@ class Proposal:
 
     update: Update
     file: str
+    open: tuple[Change, ...] = ()
+    unread: tuple[str, ...] = ()
     written: bool = False
     again: bool = False
 
@@ -123,13 +124,18 @@ class Schemas:
             NotFoundError: no such dataset, version, source or file.
             FormatError: the file cannot be read.
             SchemaError: there is no column to infer from.
+            ConfigError: a source is named for a dataset, or a version for a file.
         """
         if str(what) in self._site.config.datasets:
+            if source is not None:
+                raise ConfigError(f"'{what}' is a dataset, whose rows no source reads; leave the source '{source}' out")
             return infer_schema(statistics(self._site, str(what), version=version))
         path = Path(what)
         if not path.is_file():
             hint = nearest(str(what), self._site.config.datasets)
             raise NotFoundError(f"'{what}' is neither a dataset nor a file.{hint}")
+        if version is not None:
+            raise ConfigError(f"'{what}' is a file, which has no versions; leave version {version} out")
         with self._rows(path, None if source is None else self._site.config.source(source).format) as rows:
             return infer_schema(generate_statistics(rows))
 
@@ -163,50 +169,43 @@ class Schemas:
         """What to change in a dataset's schema so that its newest batch passes it; and, where accepted, the change.
 
         The raw files that the last curation took in are read once more, with nothing asked of them but their types,
-        so rows in quarantine and columns that no feature knows are seen too.
+        so rows in quarantine and columns that no feature knows are seen too. Where a value is none of its type they
+        are read again by the type that is proposed.
 
         Args:
             dataset: the dataset.
             accept: the features (dotted paths; "" for the schema itself) whose changes are written into the
-                dataset's file; True for all.
+                dataset's file; True for all but those that end a check (`Change.ends`), which must be named.
             file: look at this local file in place of the newest batch.
             environment: of the schema; None for the one the dataset's configuration names.
 
         Raises:
-            NotFoundError: no such dataset, environment or file, no batch yet, or nothing is proposed for a feature.
+            NotFoundError: no such dataset, environment or file, no batch yet, no such feature to accept, or nothing is
+                proposed for one while there is something for others.
             ConfigError: the file cannot be changed safely; nothing was written.
+            FormatError: no file of the batch can be read.
         """
         now = self._site.config.dataset(dataset)
         chosen = now.validation.environment if environment is None else environment
-        update = update_schema(now.schema, self._seen(now, file, chosen), environment=chosen)
-        shown = config.dataset_file(dataset, self._site.config)
-        if accept is False or (accept is not True and not accept) or not update:
-            return Proposal(update, shown)
-        taken = update if accept is True else update.only(accept)
-        changed = config.change_dataset(self._site.config, dataset, [_edit(now.schema, one) for one in taken.changes])
-        source = self._site.config.source(now.source)
-        return Proposal(taken, shown, written=True, again=changed.fingerprint(source) != now.fingerprint(source))
-
-    def _seen(self, dataset: Dataset, file: str | PathLike[str] | None, environment: str | None) -> Statistics:
-        """What a batch's raw rows are like, before anything was asked of them."""
-        dataset.schema.within(environment)  # an unknown one is refused before anything is read
+        now.schema.within(chosen)  # an unknown one is refused before anything is read
         if file is not None and not Path(file).is_file():
             raise NotFoundError(f"there is no file '{file}'")
-        paths = self._newest(dataset.name) if file is None else [Path(file)]
-        bare = dataclasses.replace(
-            dataset,
-            schema=_bare(dataset.schema),
-            new_columns="add",
-            missing_columns="allow",
-            max_rejected=None,
-            validation=Validation(),
+        paths = self._newest(dataset) if file is None else [Path(file)]
+        update, unread = proposed(self._site, now, paths, chosen, self._rehearse)
+        shown = config.dataset_file(dataset, self._site.config)
+        named = () if isinstance(accept, bool) else accept
+        known = now.schema.paths()
+        if not update and (strange := [path for path in named if path and path not in known]):
+            raise NotFoundError(f"'{strange[0]}' is no feature, and no change is proposed.{nearest(strange[0], known)}")
+        taken = update.widening() if accept is True else update.only(named if update else ())
+        rest = tuple(one for one in update.changes if one not in taken.changes) if accept is True else ()
+        if not taken:
+            return Proposal(update, shown, rest, unread)
+        changed = config.change_dataset(self._site.config, dataset, [_edit(now.schema, one) for one in taken.changes])
+        source = self._site.config.source(now.source)
+        return Proposal(
+            taken, shown, rest, unread, written=True, again=changed.fingerprint(source) != now.fingerprint(source)
         )
-        found = []
-        for path in paths:
-            with self._rehearse(self._site, bare, path, None) as batch:
-                # Nothing but types was asked of its rows: what they break is for the schema to say.
-                found.append(dataclasses.replace(batch.statistics, judged=False))
-        return functools.reduce(operator.add, found)
 
     def _newest(self, dataset: str) -> list[Path]:
         """The raw files that the last curation took in, refused or not."""
@@ -315,19 +314,6 @@ class Schemas:
 
 def _unused(dataset: str) -> NotFoundError:
     return NotFoundError(f"no curation of dataset '{dataset}' used a schema yet; run `lakehouse curate {dataset}`")
-
-
-def _bare(schema: Schema) -> Schema:
-    """The schema with nothing asked but types, so that every row that can be read is seen."""
-    features = {name: _bare_feature(feature) for name, feature in schema.features.items()}
-    return Schema(features=features)
-
-
-def _bare_feature(feature: Feature) -> Feature:
-    fields = {name: _bare_feature(inner) for name, inner in feature.fields.items()}
-    # What it does not say stays unsaid: there is much that a struct may not even say the default of.
-    unsaid = {name: None for name in _ASKED if getattr(feature, name) is not None}
-    return feature.model_copy(update={**unsaid, "presence": Presence(), "fields": fields})
 
 
 def _edit(schema: Schema, change: Change) -> Edit:

@@ -69,6 +69,8 @@ def _presence(value: Any) -> Any:
         return Presence(required=value == "required")
     if isinstance(value, Mapping) and not value:
         raise ValueError("says nothing; write required or optional, or give min_fraction or min_count")
+    if not isinstance(value, (Mapping, Presence)):
+        raise one_of(str(value), ("required", "optional"), ", or {min_fraction: 0.95, min_count: 1}")
     return value
 
 

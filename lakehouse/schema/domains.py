@@ -56,7 +56,9 @@ class Domain(Values):
             try:
                 pl.select(pl.lit("").str.contains(self.regex))
             except pl.exceptions.PolarsError as error:
-                raise ValueError(f"regex: {str(error).splitlines()[0]}") from None
+                said = str(error).splitlines()
+                why = next((line.removeprefix("error: ") for line in said if line.startswith("error: ")), said[0])
+                raise ValueError(f"regex: {why}") from None
         if not self.by_row and self.model_dump(exclude_none=True).keys() <= {"min_mass"}:
             raise ValueError("min_mass is a share of the values within a domain; say which those are")
         return self

@@ -14,23 +14,10 @@ from lakehouse.schema import plain
 from lakehouse.schema.demands import Actions, Limits, Presence, Required, Severities, Unique, Valency, word_problems
 from lakehouse.schema.domains import Domain, listed
 from lakehouse.schema.rules import Rule
+from lakehouse.schema.types import FeatureType
 from lakehouse.schema.values import FROM_FILE, STORED, Problem, Values, refuse
 
-__all__ = ["NOT_IN_FILES", "Feature", "FeatureType", "Lifecycle", "name_problems"]
-
-
-class FeatureType(StrEnum):
-    """The types a feature can have, and the polars dtype each is stored as."""
-
-    INT = "int"  # Int64
-    FLOAT = "float"  # Float64
-    DECIMAL = "decimal"  # Decimal(precision, scale)
-    STRING = "string"  # String
-    BOOL = "bool"  # Boolean
-    DATE = "date"  # Date
-    DATETIME = "datetime"  # Datetime("us", "UTC")
-    BYTES = "bytes"  # Binary
-    STRUCT = "struct"  # Struct of its fields
+__all__ = ["NOT_IN_FILES", "Feature", "Lifecycle", "name_problems"]
 
 
 class Lifecycle(StrEnum):

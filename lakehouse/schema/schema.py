@@ -9,15 +9,16 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import polars as pl
-from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from lakehouse.errors import NotFoundError, nearest
 from lakehouse.schema import plain
 from lakehouse.schema.demands import Actions, Severities, only_told, word_problems
 from lakehouse.schema.differences import Difference, differences
 from lakehouse.schema.domains import Domain, listed
-from lakehouse.schema.features import Feature, FeatureType, name_problems
+from lakehouse.schema.features import Feature, name_problems
 from lakehouse.schema.rules import ROW_RULES, Action, Rule, Severity
+from lakehouse.schema.types import FeatureType
 from lakehouse.schema.values import STORED, Bounds, Problem, Values, refuse
 from lakehouse.units import Duration
 
@@ -88,6 +89,12 @@ class Check(Values):
         return self
 
 
+def _some_time(value: timedelta) -> timedelta:
+    if not value:
+        raise ValueError("no event is as new as that; give a time above 0, for example 2d")
+    return value
+
+
 def _check(value: Any) -> Any:
     return {"sql": value} if isinstance(value, str) else value
 
@@ -114,7 +121,7 @@ class Schema(Values):
     rows: RowBounds | None = None
     keys: Literal["unique"] | None = None
     checks: dict[str, Annotated[Check, BeforeValidator(_check)]] = Field(default_factory=dict)
-    freshness: Annotated[Duration, Field(gt=timedelta())] | None = None
+    freshness: Annotated[Duration, AfterValidator(_some_time)] | None = None
     severity: Severities = None
     on_error: Actions = None
 
@@ -173,8 +180,15 @@ class Schema(Values):
         return {name: feature.dtype for name, feature in self.features.items()}
 
     def paths(self) -> dict[str, Feature]:
-        """Each feature by its dotted path, those within structs too: ``address``, ``address.street``."""
-        return {path: inner for name, feature in self.features.items() for path, inner in feature.descend(name)}
+        """Each feature by its dotted path, those within structs too: ``address``, ``address.street``.
+
+        What lies in a personal struct is personal.
+        """
+        return {
+            path: inner.model_copy(update={"personal": True}) if feature.personal and not inner.personal else inner
+            for name, feature in self.features.items()
+            for path, inner in feature.descend(name)
+        }
 
     def feature(self, path: str) -> Feature | None:
         """The feature of a dotted path; None where there is none."""

@@ -36,7 +36,7 @@ class Case:
     @property
     def feature(self) -> Feature | None:
         """The schema's at that path; None where it has none."""
-        return self.schema.paths().get(self.path)
+        return self.schema.feature(self.path)
 
     @property
     def one(self) -> FeatureStatistics | None:

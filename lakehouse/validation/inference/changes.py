@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import BaseModel
+
 from lakehouse.errors import NotFoundError, nearest
-from lakehouse.schema import Schema
+from lakehouse.schema import Domain, Feature, FeatureType, Schema
 from lakehouse.validation.anomalies import Anomaly, Kind
 
-__all__ = ["Change", "Update", "applied", "plain"]
+__all__ = ["Change", "Update", "applied", "merged", "plain"]
+
+_FOR_TYPES = ("type", "domain", "format", "timezone", "precision", "scale", "true_values", "false_values")
+"""Keys that may have to go with a feature's type."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Change:
         after: what is proposed; None to take the key away.
         reason: why, in a sentence with the figures; no values of a personal feature.
         anomaly: the kind of anomaly that it would settle; None where it follows from another change.
+        ends: whether something that is checked now would not be any more, rather than be checked by wider bounds.
     """
 
     path: str
@@ -34,6 +40,7 @@ class Change:
     after: Any
     reason: str
     anomaly: Kind | None = None
+    ends: bool = False
 
     def __str__(self) -> str:
         where = ".".join(part for part in (self.path, self.key) if part)
@@ -70,6 +77,23 @@ class Update:
             return "Nothing to change."
         return "\n".join(str(change) for change in self.changes)
 
+    def widening(self) -> Update:
+        """The proposal without the features of which something would not be checked any more."""
+        ending = {change.path for change in self.changes if change.ends and change.path}
+        kept = tuple(change for change in self.changes if change.path not in ending and not change.ends)
+        return Update(applied(self.original, kept), kept, self.original, self.left)
+
+    def types(self) -> Update:
+        """The changes of types alone, with what cannot stay beside the new type."""
+        typed = {change.path for change in self.changes if change.key == "type"}
+        kept = tuple(change for change in self.changes if change.path in typed and change.key in _FOR_TYPES)
+        return Update(applied(self.original, kept), kept, self.original, self.left)
+
+    def then(self, more: Update) -> Update:
+        """This proposal and one that starts from its schema, as one."""
+        changes = merged((*self.changes, *more.changes), self.original, more.schema)
+        return Update(more.schema, changes, self.original, more.left)
+
     def only(self, paths: Collection[str]) -> Update:
         """The proposal for some features alone, with what is within them; "" is the schema itself.
 
@@ -91,6 +115,63 @@ class Update:
             wanted += mine
         kept = tuple(change for change in self.changes if change in wanted)
         return Update(applied(self.original, kept), kept, self.original, self.left)
+
+
+def merged(changes: Iterable[Change], original: Schema, updated: Schema) -> tuple[Change, ...]:
+    """Changes of which each key has one, from its first before to its last after, and of which each tells what it ends.
+
+    Args:
+        changes: as they were proposed, one after the other.
+        original: the schema before all of them.
+        updated: the schema after all of them.
+    """
+    found: dict[tuple[str, str], Change] = {}
+    for change in changes:
+        where = (change.path, change.key)
+        first = found.get(where)
+        if first is not None:
+            why = first.reason if first.reason == change.reason else f"{first.reason} {change.reason}"
+            change = replace(change, before=first.before, reason=why)  # noqa: PLW2901  # the two as one
+        found[where] = change
+    return tuple(replace(change, ends=_ends(change, original, updated)) for change in found.values())
+
+
+def _ends(change: Change, original: Schema, updated: Schema) -> bool:
+    """Whether a change leaves something unchecked that the schema checks."""
+    if not change.path:
+        name = change.key.removeprefix("domains.")
+        before, after = original.domains.get(name), updated.domains.get(name)
+        gone = name != change.key and bool(_bounds(before) - _bounds(after))
+        return gone or (name == change.key and change.after is None)
+    old, new = original.feature(change.path), updated.feature(change.path)
+    if old is None or new is None:
+        return old is not None
+    match change.key:
+        case "domain":
+            return bool(_bounds(old.domain) - _bounds(new.domain))
+        case "type":
+            return new.type is FeatureType.STRING and old.type is not FeatureType.STRING  # any text is one
+        case "in_environment":
+            return bool(set(old.in_environment) - set(new.in_environment))
+        case "not_in_environment":
+            return bool(set(new.not_in_environment) - set(old.not_in_environment))
+    return bool(_asked(old, change.key) - _asked(new, change.key))
+
+
+def _bounds(domain: Domain | None) -> set[str]:
+    """What a domain asks of values."""
+    said = {} if domain is None else domain.model_dump(exclude_none=True, exclude={"min_mass"})
+    lengths = {f"length.{end}" for end, value in said.pop("length", {}).items() if value is not None}
+    return {key for key, value in said.items() if value is not False} | lengths
+
+
+def _asked(feature: Feature, key: str) -> set[str]:
+    """What a key of a feature asks: of its presence, its valency, the number of its distinct values."""
+    value = getattr(feature, key, None)
+    said: dict[str, Any] = value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else {}
+    asked = {name for name, bound in said.items() if bound}
+    # Of many rows rather than of each is wider, and still asked.
+    return {"presence"} if key == "presence" and asked else asked
 
 
 def applied(schema: Schema, changes: Iterable[Change]) -> Schema:
@@ -141,7 +222,9 @@ def _put(mapping: dict[str, Any], key: str, value: Any) -> None:
 
 def plain(schema: Schema, path: str, key: str) -> Any:
     """What stands at a feature's key, as YAML has it; None where nothing does."""
-    feature = schema.paths()[path]
+    feature = schema.feature(path)
+    if feature is None:
+        return None
     match key:
         case "type":
             return f"list[{feature.type.value}]" if feature.repeated else feature.type.value

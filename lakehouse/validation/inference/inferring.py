@@ -11,7 +11,7 @@ from lakehouse.schema import FeatureType
 from lakehouse.validation.reading import read_as
 from lakehouse.validation.statistics import FeatureStatistics
 
-__all__ = ["features", "inferred"]
+__all__ = ["features"]
 
 _TEXTS = (FeatureType.STRING,)
 _SEEN = 5
@@ -35,19 +35,21 @@ def features(statistics: Mapping[str, FeatureStatistics], max_domain: int, *, ca
     for path, one in statistics.items():
         above = max((s for s in structs if s and path.startswith(f"{s}.")), key=len, default="")
         name = path.removeprefix(f"{above}.") if above else path
-        options = inferred(one, max_domain, cautious=cautious)
+        # What lies in a struct can be there only where the struct is.
+        rows = statistics[above].count if above and not statistics[above].repeated else one.rows
+        options = _inferred(one, rows, max_domain, cautious=cautious)
         if one.type is FeatureType.STRUCT:
             structs[path] = options["fields"] = {}
         structs[above][name] = options
     return found
 
 
-def inferred(one: FeatureStatistics, max_domain: int, *, cautious: bool) -> dict[str, Any]:
+def _inferred(one: FeatureStatistics, rows: int, max_domain: int, *, cautious: bool) -> dict[str, Any]:
     """One feature's options, those of a struct without what is within."""
     options = _typed(one, cautious=cautious)
     if one.repeated:
         options["type"] = f"list[{options['type']}]"
-    options |= _presence(one)
+    options |= _presence(one.count, rows)
     if one.repeated and (valency := _valency(one, cautious=cautious)):
         options["valency"] = valency
     if options["type"] in ("string", "list[string]") and one.type in _TEXTS:
@@ -69,12 +71,14 @@ def _typed(one: FeatureStatistics, *, cautious: bool) -> dict[str, Any]:
         return read_as(one.path, _values(one).cast(pl.String))[0] or {"type": "int"}
     if one.type is FeatureType.DECIMAL and isinstance(dtype := one.frequencies()["value"].dtype, pl.Decimal):
         return {"type": "decimal", "precision": dtype.precision, "scale": dtype.scale}
+    if one.type is FeatureType.FLOAT and (not cautious or (one.numbers is not None and one.numbers.infinite)):
+        return {"type": "float", "domain": {"finite": False}}
     return {"type": one.type.value}
 
 
 def _zero_or_one(one: FeatureStatistics, *, cautious: bool) -> bool:
     numbers = one.numbers
-    if numbers is None or numbers.min is None or numbers.max is None or numbers.min < 0 or numbers.max > 1:
+    if numbers is None or numbers.min is None or numbers.max is None or numbers.min < 0 or numbers.max != 1:
         return False
     return numbers.min < numbers.max if cautious else True
 
@@ -101,10 +105,10 @@ def _values(one: FeatureStatistics) -> pl.Series:
     return one.frequencies()["value"].drop_nulls()
 
 
-def _presence(one: FeatureStatistics) -> dict[str, Any]:
-    if one.missing == 0 and one.rows:
+def _presence(count: int, rows: int) -> dict[str, Any]:
+    if rows and count == rows:
         return {}
-    return {"presence": {"min_count": 1} if one.count else "optional"}
+    return {"presence": {"min_count": 1} if count else "optional"}
 
 
 def _valency(one: FeatureStatistics, *, cautious: bool) -> dict[str, int]:

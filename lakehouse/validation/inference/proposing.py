@@ -11,7 +11,7 @@ from lakehouse.schema import Feature, Rule, Schema
 from lakehouse.validation.anomalies import Anomalies, Anomaly, Kind, validate_statistics
 from lakehouse.validation.inference import domains, rows, types
 from lakehouse.validation.inference.case import Case
-from lakehouse.validation.inference.changes import Change, Update, applied
+from lakehouse.validation.inference.changes import Change, Update, applied, merged
 from lakehouse.validation.inference.inferring import features
 from lakehouse.validation.statistics import Statistics
 
@@ -42,13 +42,13 @@ def update_schema(
     """
     found = anomalies if anomalies is not None else validate_statistics(statistics, schema, environment=environment)
     updated = schema
-    changes: dict[tuple[str, str], Change] = {}
+    changes: list[Change] = []
     left: dict[tuple[str, Kind], Anomaly] = {}
     settled: set[tuple[str, Rule]] = set()
     for _ in range(_ROUNDS):
         # What statistics taken by the old schema still tell of is settled.
         open_ = [one for one in found.anomalies if (one.path, one.rule) not in settled]
-        proposed = [(one, list(_proposals(Case(updated, statistics, environment, one)))) for one in open_]
+        proposed = list(_together([Case(updated, statistics, environment, one) for one in open_]))
         left |= {(one.path, one.kind): one for one, new in proposed if not new}
         # Whether the rest of a feature still breaks under another type is for the next round to say.
         typed = {change.path for _, new in proposed for change in new if change.key == "type"}
@@ -60,10 +60,21 @@ def update_schema(
         if not taken:
             break
         settled |= {(one.path, one.rule) for one, _ in taken}
-        for change in (change for _, new in taken for change in new):
-            _merge(changes, change)
+        changes += [change for _, new in taken for change in new]
         found = validate_statistics(statistics, updated, environment=environment)
-    return Update(updated, tuple(changes.values()), schema, tuple(left.values()))
+    return Update(updated, merged(changes, schema, updated), schema, tuple(left.values()))
+
+
+def _together(cases: Iterable[Case]) -> Iterator[tuple[Anomaly, list[Change]]]:
+    """The changes for each anomaly, so that where two are of one key the later holds what the earlier asks for."""
+    known: dict[tuple[str, str], Change] = {}
+    for case in cases:
+        new = list(_proposals(case))
+        before = [known[change.path, change.key] for change in new if (change.path, change.key) in known]
+        if any(change.key != "type" and change.after not in [one.after for one in before] for change in new if before):
+            new = list(_proposals(replace(case, schema=applied(case.schema, before)))) or before
+        known |= {(change.path, change.key): change for change in new}
+        yield case.anomaly, new
 
 
 def _proposals(case: Case) -> Iterator[Change]:
@@ -91,15 +102,6 @@ def _taken(schema: Schema, proposed: _Proposed) -> tuple[Schema, _Proposed, list
             else:
                 taken.append((one, new))
         return schema, taken, refused
-
-
-def _merge(changes: dict[tuple[str, str], Change], change: Change) -> None:
-    """Two changes of one key become one, from the first's before to the last's after."""
-    where = (change.path, change.key)
-    if (first := changes.get(where)) is None:
-        changes[where] = change
-        return
-    changes[where] = replace(change, before=first.before, reason=f"{first.reason} {change.reason}")
 
 
 def _new_column(case: Case) -> Iterable[Change]:

@@ -18,8 +18,12 @@ def presence(case: Case) -> Iterable[Change]:
     feature, one = case.feature, case.one
     if feature is None or one is None:
         return []
-    lacking = f"{counted(one.missing, 'row')} of {one.rows:,} without it."
-    share = math.floor(100 * one.count / one.rows) / 100 if one.rows else 0.0
+    # Rows that were set apart for it are not among those measured, and are missing all the same.
+    told = case.anomaly.figures.get("missing")
+    missing = told if isinstance(told, int) else one.missing
+    rows = max(case.statistics.rows_of(case.path), one.count + missing)
+    lacking = f"{counted(missing, 'row')} of {rows:,} without it."
+    share = math.floor(100 * one.count / rows) / 100 if rows else 0.0
     said = feature.presence
     count = None if said.min_count is None else min(said.min_count, one.count)
     after: dict[str, float | int] = {}
