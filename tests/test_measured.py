@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lakehouse import Lake, generate_statistics
 from lakehouse.errors import ConfigError, FormatError, NotFoundError, RecordError
+from lakehouse.integrity.measured import check_measured
 from lakehouse.measured import judging, summing
 from lakehouse.records import EventType, ExecutionState
 from lakehouse.schema import PROVENANCE, Rule
@@ -59,6 +60,11 @@ def artifacts(lake, kind):
     return lake._site.ledger.get_artifacts(type=kind)
 
 
+def artifacts_of(project, kind):
+    with project.lake() as lake:
+        return artifacts(lake, kind)
+
+
 def kept_files(project):
     zone = project.folder / "data" / "statistics"
     return sorted(p.relative_to(zone).as_posix() for p in zone.rglob("*") if p.is_file())
@@ -78,6 +84,8 @@ def test_a_curation_keeps_what_its_rows_are_like_and_what_is_odd_about_them(proj
         assert told(statistics) == told(measured_anew(lake))
         made = lake._site.ledger.get_events(execution_ids=[done.curated[0].execution], types=[EventType.OUTPUT])
         assert {kept.id, found.id} <= {event.artifact_id for event in made}
+        (execution,) = lake._site.ledger.get_executions(type="Curate")
+        assert json.loads(execution.properties["broken"]) == {"flight: not an int": 1}
     assert statistics.rows == kept.properties["rows"] == 2
     assert [(one.path, one.rule, one.rows) for one in statistics.broken] == [("flight", Rule.TYPE, 1)]
     assert kept.properties["at"] == "2013-01-01"
@@ -85,6 +93,25 @@ def test_a_curation_keeps_what_its_rows_are_like_and_what_is_odd_about_them(proj
     assert kept.uri == f"statistics/{FLIGHTS}/2/statistics.parquet"
     assert (project.folder / "data" / found.uri).is_file()
     assert messages(project) == []
+
+
+def test_a_column_whose_name_holds_dots_is_one_column_and_stays_personal(project):
+    features = "    dep.time: {type: int}\n    full.name: {type: int, personal: true, domain: {max: 3}}"
+    project.change(f"datasets/{FLIGHTS}", "", features)
+    project.deliver(
+        "1.csv", project.header.strip() + ",dep.time,full.name\n2013-01-01T05:00:00Z,UA,1,EWR,2,late,4711\n"
+    )
+    project.run()
+    with project.lake() as lake:
+        found = lake.validate(FLIGHTS, file=project.folder / "incoming" / "1.csv")
+        assert lake.quarantine(FLIGHTS).collect()["reasons"].to_list() == [
+            ["dep.time: not an int", "full.name: above 3"]
+        ]
+    (artifact,) = artifacts_of(project, "Anomalies")
+    kept = (project.folder / "data" / artifact.uri).read_text()
+    for told_of in (str(found), found.to_json(), kept):
+        assert "late" in told_of
+        assert "4711" not in told_of
 
 
 def test_a_dataset_that_wants_no_statistics_keeps_none_and_is_measured_when_it_is_asked(project):
@@ -173,6 +200,17 @@ def test_a_batch_is_held_against_the_batch_before_and_a_drift_names_the_files_th
         assert lake.validate(FLIGHTS, previous=lake.statistics(FLIGHTS, batch=True)).anomalies == ()
 
 
+def test_a_drift_of_a_column_whose_name_holds_dots_names_its_files(project):
+    project.change(f"datasets/{FLIGHTS}", "", "    tail.num: {type: string, drift: {infinity_norm: 0.3}}")
+    project.deliver("1.csv", day(1).replace("delay\n", "delay,tail.num\n").replace(",3\n", ",3,N1\n"))
+    project.run()
+    project.deliver("2.csv", day(2).replace("delay\n", "delay,tail.num\n").replace(",3\n", ",3,N2\n"))
+    project.run()
+    with project.lake() as lake:
+        (odd,) = lake.validate(FLIGHTS).anomalies
+    assert (odd.path, odd.causes[0].name) == ("tail.num", "2.csv")
+
+
 def test_taking_files_in_again_is_no_drift_and_no_ones_batch_before(project):
     rules(project, "rows: {drift: {max_fraction: 2}}")
     for number in (1, 2, 3):
@@ -183,6 +221,19 @@ def test_taking_files_in_again_is_no_drift_and_no_ones_batch_before(project):
         assert lake.validate(FLIGHTS).anomalies == ()
     project.deliver("4.csv", day(4, rows=5))
     assert project.run().curated[0].anomalies == 1  # against the two rows of the third day
+
+
+def test_an_older_batch_is_held_against_what_came_before_it_though_all_was_taken_in_again_since(project):
+    rules(project, "rows: {drift: {max_fraction: 2}}")
+    project.deliver("1.csv", day(1))
+    assert project.run().curated[0].anomalies == 0
+    project.deliver("2.csv", day(2, rows=5))
+    assert project.run().curated[0].anomalies == 1
+    with project.lake() as lake:
+        before = lake.validate(FLIGHTS, version=1).to_json()
+        lake.curate(FLIGHTS, again=True)
+        assert lake.validate(FLIGHTS, version=1).to_json() == before
+        assert len(lake.validate(FLIGHTS, version=1).anomalies) == 1
 
 
 def test_keys_must_be_unique_within_a_batch_where_the_schema_says_so(project):
@@ -288,6 +339,21 @@ def test_a_kept_file_that_was_changed_or_lost_is_told_and_not_believed(project):
         (uris[1], "is gone"),
     ]
     assert not any(p.harmless for p in problems)
+
+
+def test_what_a_curation_beside_a_check_has_kept_is_no_problem(project, monkeypatch):
+    monkeypatch.setattr(summing, "_EVERY", 1)
+    with project.lake() as lake:
+        for number in (1, 2):
+            project.deliver(f"{number}.csv", day(number))
+            lake.run("nightly")
+        (project.folder / "data" / lake._site.ledger.get_artifacts(type="Statistics")[0].uri).unlink()
+        found = check_measured(lake._site)
+        assert "is gone" in str(next(found))  # the ledger has been asked by now, and the folder not yet
+        project.deliver("3.csv", day(3))
+        lake.run("nightly")
+        assert sum(file.endswith("total.parquet") for file in kept_files(project)) == 2
+        assert list(found) == []
 
 
 def test_a_foreign_file_among_the_statistics_is_told(project):

@@ -1,13 +1,17 @@
 """Questions cost what they ask for, not what the lake holds: counted in the steps of the ledger's database."""
 
+import dataclasses
+import json
 from collections import Counter
+from datetime import date
 
 import pytest
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
-from lakehouse import timeline
+from lakehouse import measured, timeline
 from lakehouse.records import Artifact, Context, EventType, Execution, ExecutionState
+from lakehouse.validation.anomalies import Anomalies
 
 _STEPS = 10  # of SQLite's virtual machine, in one count
 _MOMENT = "2026-01-01T00:00:00+00:00"
@@ -147,6 +151,46 @@ def test_reading_costs_the_same_with_ten_times_the_curations(project, counted):
             costs.append({name: steps(counted, question) for name, question in ask.items()})
     few, many = costs
     assert all(many[name] <= 1.3 * few[name] + 20 for name in ask), costs
+
+
+def test_measuring_costs_the_same_with_six_times_the_curations(project, counted):
+    project.deliver("a.csv", project.morning)
+    project.run()
+    costs = []
+    with project.lake() as lake:
+        site, dataset, statistics = lake._site, lake.config.dataset(project.flights), lake.statistics(project.flights)
+        about, (version,) = [Context("Dataset", dataset.name)], lake.history(dataset.name)
+        for more in (50, 250):
+            for number in range(more):
+                told = {"version": version.version, "supersedes": json.dumps({version.execution: ["x"]})}
+                made = site.ledger.put_execution(Execution("Curate", properties=told), (), about).execution_id
+                version = dataclasses.replace(version, execution=made)
+                total = statistics if number == more - 1 else None  # where a sum begins
+                kept = measured.keep(
+                    site,
+                    dataset.name,
+                    made,
+                    statistics=statistics,
+                    anomalies=Anomalies(rows=2),
+                    total=total,
+                    at=date(2026, 1, 1),
+                )
+                links = [(artifact, EventType.OUTPUT) for artifact in kept]
+                site.ledger.put_execution(Execution("Curate", id=made, state=ExecutionState.COMPLETE), links, about)
+            ask = {
+                "what a batch is held against": lambda: measured.recent(
+                    site, dataset, timeline.read(site.ledger, dataset.name)
+                ),
+                "the sum": lambda version=version: measured.of_version(
+                    site, timeline.read(site.ledger, dataset.name), version, dataset.schema, ()
+                ),
+            }
+            assert len(ask["what a batch is held against"]().past) == 30
+            assert ask["the sum"]().rows == 2
+            costs.append({name: steps(counted, question) for name, question in ask.items()})
+    few, many = costs
+    # An index tells which curations superseded others: all of these did, and it is walked.
+    assert all(many[name] <= 2 * few[name] for name in ask), costs
 
 
 def test_the_totals_of_ten_times_the_sources_cost_ten_times_as_much(project, counted):

@@ -131,7 +131,8 @@ def _outcomes(files: Sequence[Path], levels: int) -> list[Path]:
 def _without_values(broken: Sequence[Broken], private: Collection[str]) -> Iterator[Broken]:
     """What broke, without examples of what is personal: a check across columns may show any."""
     for one in broken:
-        hidden = one.path.partition(".")[0] in private or (private and one.rule is Rule.CHECK)
+        within = any(one.path == name or one.path.startswith(f"{name}.") for name in private)
+        hidden = within or (private and one.rule is Rule.CHECK)
         yield dataclasses.replace(one, examples=()) if hidden else one
 
 
@@ -173,7 +174,7 @@ def tally(written: Written) -> dict[str, Value]:
     """How many values were filled in by defaults, and how many rows broke which rule; nothing where none was."""
     broken: Counter[str] = Counter()
     for one in written.broken:
-        broken[f"{one.path}: {one.reason}"] += one.rows
+        broken[one.reason] += one.rows  # which names the feature
     found = {"filled": {name: n for name, n in written.filled.items() if n}, "broken": dict(broken.most_common())}
     return {name: json.dumps(counts, ensure_ascii=False) for name, counts in found.items() if counts}
 
@@ -181,9 +182,10 @@ def tally(written: Written) -> dict[str, Value]:
 def refusal(dataset: Dataset, anomalies: Anomalies) -> str:
     """Why a batch is refused as a whole."""
     stopping = [one for one in anomalies.anomalies if one.action is Action.REFUSE]
+    rows = f"{anomalies.rows:,} row{'' if anomalies.rows == 1 else 's'}"
     return (
-        f"dataset '{dataset.name}': the batch of {anomalies.rows:,} rows is refused by its schema; nothing was "
-        f"appended. {_listed(stopping)}"
+        f"dataset '{dataset.name}': the batch of {rows} is refused by its schema; nothing was appended. "
+        f"{_listed(stopping)}"
     )
 
 

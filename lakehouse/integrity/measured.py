@@ -47,9 +47,12 @@ def _unrecorded(site: Site, told: set[str]) -> Iterator[Problem]:
     zone = site.storage.path(measured.ZONE)
     files = {entry.relative_to(site.storage.root).as_posix() for entry in zone.rglob("*") if entry.is_file()}
     unknown = sorted(files - told)
-    # Looked up after the files: a curation beside this check has written some of them.
-    late = {a.uri for kind in ("Statistics", "Anomalies") for a in site.ledger.get_artifacts(type=kind, uris=unknown)}
+    # Looked up after the files, in this order: a curation beside this check that is no longer running is recorded.
     running = {e.id for e in site.ledger.get_executions(state=ExecutionState.RUNNING, only=())}
+    late: set[str] = set()
+    for kind in ("Statistics", "Anomalies"):
+        for artifact in site.ledger.get_artifacts(type=kind, uris=unknown):
+            late |= _files(artifact, BACKUP).keys()
     for uri in unknown:
         if uri in late:
             continue
@@ -58,6 +61,6 @@ def _unrecorded(site: Site, told: set[str]) -> Iterator[Problem]:
             yield problem(uri, "is a file that the lake did not put there", "take it out")
         else:
             under_way = execution in running
-            message = "is of a curation that never became visible"
-            advice = "nothing: the next curation sweeps it" if under_way else "remove it"
+            message = f"is of a curation that {'is not finished' if under_way else 'never became visible'}"
+            advice = "nothing: the next curation finishes or sweeps it" if under_way else "remove it"
             yield problem(uri, message, advice, harmless=True)

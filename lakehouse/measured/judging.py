@@ -15,7 +15,7 @@ import polars as pl
 
 from lakehouse import timeline
 from lakehouse.config import Dataset
-from lakehouse.measured.keeping import Kept, kept, read
+from lakehouse.measured.keeping import Kept, kept_among, read
 from lakehouse.schema import Rule
 from lakehouse.site import Site
 from lakehouse.timeline import Timeline
@@ -25,7 +25,7 @@ from lakehouse.validation.statistics import Statistics
 
 __all__ = ["Batch", "History", "doubled", "judge", "median_day", "recent"]
 
-_LOOKED = 4  # times as many batches are looked at as are wanted: some are none to be held against
+_MORE, _MOST = 8, 100  # more batches are looked at than are wanted; and where these do not do, many more
 _PIECE = 4_000_000  # rows whose keys are held in memory at a time
 
 
@@ -134,9 +134,9 @@ def recent(site: Site, dataset: Dataset, past: Timeline, *, until: int | None = 
     """
     policy = dataset.validation.history
     most = policy.batches if policy is not None else 1
-    # What came before an old batch may be far back; before the next one it is among the newest.
-    found = kept(site.ledger, dataset.name, limit=_LOOKED * most if until is None else None)
-    usual = _usual(past, [one for one in found if until is None or one.execution < until])
+    usual = _usual(past, _before(site, past, until, most + _MORE), until)
+    if len(usual) < most:
+        usual = _usual(past, _before(site, past, until, 4 * most + _MOST), until)
     # Too few to tell anything are not read.
     enough = policy is not None and len(usual) >= MINIMUM
     wanted = usual[:most] if enough else usual[:1]
@@ -149,13 +149,29 @@ def recent(site: Site, dataset: Dataset, past: Timeline, *, until: int | None = 
     )
 
 
-def _usual(past: Timeline, every: Sequence[Kept]) -> list[Kept]:
-    """The batches with rows, of files that came for the first time, that no correction took the place of."""
+def _before(site: Site, past: Timeline, until: int | None, limit: int) -> list[Kept]:
+    """What the newest curations kept, so many of them, of those before an execution if one is given; newest first."""
+    curations = site.ledger.get_executions(
+        type="Curate",
+        context=past.context,
+        until=None if until is None else until - 1,
+        newest_first=True,
+        limit=limit,
+        only=(),
+    )
+    known = kept_among(site.ledger, past.dataset, [execution.id for execution in curations])
+    return sorted(known.values(), key=lambda one: -one.execution)
+
+
+def _usual(past: Timeline, every: Sequence[Kept], until: int | None) -> list[Kept]:
+    """The batches with rows, of files that came for the first time, that no correction had taken the place of."""
+    if not every:
+        return []
     again = {one.execution for one in every if one.again}
     corrected = {
         old
-        for execution in past.superseding()
-        if execution.id not in again
+        for execution in past.superseding(after=min(one.execution for one in every))
+        if execution.id not in again and (until is None or execution.id < until)
         for old, raws in timeline.superseded(execution).items()
         if raws is None
     }

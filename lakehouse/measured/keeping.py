@@ -25,7 +25,20 @@ from lakehouse.storage import Storage, refused
 from lakehouse.validation.anomalies import Anomalies
 from lakehouse.validation.statistics import Statistics
 
-__all__ = ["ZONE", "Kept", "discard", "execution_of", "found", "highest", "keep", "kept", "kept_of", "read", "uri_of"]
+__all__ = [
+    "ZONE",
+    "Kept",
+    "discard",
+    "execution_of",
+    "found",
+    "highest",
+    "keep",
+    "kept",
+    "kept_among",
+    "kept_of",
+    "read",
+    "uri_of",
+]
 
 ZONE = "statistics"
 _STATISTICS, _ANOMALIES, _TOTAL = "statistics.parquet", "anomalies.json", "total.parquet"
@@ -158,19 +171,18 @@ def _counted(anomalies: Anomalies) -> dict[str, Value]:
 
 def kept_of(ledger: Ledger, dataset: str, execution: int) -> Kept | None:
     """What the ledger says of the statistics that one curation kept; None where it kept none."""
-    made = ledger.get_artifacts(type="Statistics", names=[f"{dataset}@{execution}"])
-    return next((Kept.of(artifact) for artifact in made if "sha256" in artifact.properties), None)
+    return kept_among(ledger, dataset, [execution]).get(execution)
 
 
-def kept(ledger: Ledger, dataset: str, *, limit: int | None = None) -> list[Kept]:
-    """What the ledger says of the statistics that a dataset's curations kept, the newest first.
+def kept_among(ledger: Ledger, dataset: str, executions: Collection[int]) -> dict[int, Kept]:
+    """What the ledger says of the statistics that some curations kept, by execution; those that kept any."""
+    made = ledger.get_artifacts(type="Statistics", names=[f"{dataset}@{execution}" for execution in executions])
+    return {(one := Kept.of(artifact)).execution: one for artifact in made if "sha256" in artifact.properties}
 
-    Args:
-        ledger: the ledger.
-        dataset: the dataset.
-        limit: how many at most.
-    """
-    made = ledger.get_artifacts(type="Statistics", context=("Dataset", dataset), newest_first=True, limit=limit)
+
+def kept(ledger: Ledger, dataset: str) -> list[Kept]:
+    """What the ledger says of the statistics that a dataset's curations kept, the newest first."""
+    made = ledger.get_artifacts(type="Statistics", context=("Dataset", dataset), newest_first=True)
     return [Kept.of(artifact) for artifact in made if "sha256" in artifact.properties]  # not another program's
 
 

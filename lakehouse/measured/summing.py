@@ -15,8 +15,8 @@ import polars as pl
 from lakehouse import columns, tables, timeline
 from lakehouse.config import Dataset, curate_function
 from lakehouse.errors import StorageError
-from lakehouse.measured.keeping import Kept, kept, kept_of, read
-from lakehouse.records import Version
+from lakehouse.measured.keeping import Kept, kept_among, kept_of, read
+from lakehouse.records import Execution, Version
 from lakehouse.schema import PROVENANCE, Feature, FeatureType, Schema
 from lakehouse.site import Site
 from lakehouse.timeline import Superseded, Timeline
@@ -154,12 +154,11 @@ class _Sum:
     replaced: Superseded | None = None  # by a batch that comes next
 
     def statistics(self) -> Statistics:
-        known = {one.execution: one for one in kept(self.site.ledger, self.past.dataset) if self._fit(one)}
-        hidden = self._hidden()
-        total, after = self._total(known)
+        total, after, made, known = self._back_to_a_total()
+        hidden = self._hidden(after)
         parts = [] if total is None else [total]
         unknown: list[int] = []
-        for execution in self._made(after):
+        for execution in reversed(made):
             gone = hidden.get(execution, set())
             own = None
             if gone is None:
@@ -174,38 +173,53 @@ class _Sum:
             parts.append(measure(self._rows(unknown, hidden), self.schema, self.personal))
         return _added(parts)
 
-    def _fit(self, one: Kept) -> bool:
-        """Whether it holds no value that must not be told by now."""
-        return one.personal >= set(self.personal) and one.execution <= self.version.execution
+    def _back_to_a_total(self) -> tuple[Statistics | None, int, list[int], dict[int, Kept]]:
+        """The newest total that still holds, and what came since: the past before it is not looked at.
 
-    def _made(self, after: int) -> list[int]:
-        """The curations of this version and those before it, that appended or replaced rows."""
-        every = self.past.making(newest_first=False, last=self.version.execution)
-        return [execution.id for execution in every if execution.id > after]
+        Returns:
+            The total, and the execution up to which it goes (None and 0 without one); the curations after it that
+            appended or replaced rows, newest first; and what is kept of them.
+        """
+        made: list[int] = []
+        known: dict[int, Kept] = {}
+        until = self.version.execution
+        while page := self._curations(until):
+            until = page[-1].id - 1
+            ids = [execution.id for execution in page]
+            found = kept_among(self.site.ledger, self.past.dataset, ids)
+            fit = {one.execution: one for one in found.values() if one.personal >= set(self.personal)}
+            touched = self._touched(until) if any(one.total for one in fit.values()) else []
+            for execution in page:
+                one = fit.get(execution.id)
+                if one is not None and one.total and not any(by > one.execution >= old for by, old in touched):
+                    total = read(self.site.storage, one.total_uri, one.total)
+                    if total is not None:
+                        return total, one.execution, made, known
+                if one is not None:
+                    known[one.execution] = one
+                if "version" in execution.properties:
+                    made.append(execution.id)
+        return None, 0, made, known
 
-    def _hidden(self) -> dict[int, set[str] | None]:
-        hidden = self.past.hidden(self.version)
+    def _curations(self, until: int) -> list[Execution]:
+        """The dataset's newest curations up to an execution, as many as are looked at in one go."""
+        return self.site.ledger.get_executions(
+            type="Curate", context=self.past.context, until=until, newest_first=True, limit=2 * _EVERY, only=["version"]
+        )
+
+    def _hidden(self, after: int) -> dict[int, set[str] | None]:
+        """The rows that are left out, of the curations after an execution."""
+        hidden = self.past.hidden(self.version, after=after)
         for old, raws in (self.replaced or {}).items():
             before = hidden.get(old, set())
             hidden[old] = None if raws is None or before is None else {*before, *raws}
         return hidden
 
-    def _total(self, known: Mapping[int, Kept]) -> tuple[Statistics | None, int]:
-        """The newest total that still holds, and the execution up to which it goes."""
-        touched = self._touched()
-        for one in sorted(known.values(), key=lambda one: -one.execution):
-            lost = any(by > one.execution >= old for by, old in touched)
-            if one.total and not lost:
-                total = read(self.site.storage, one.total_uri, one.total)
-                if total is not None:
-                    return total, one.execution
-        return None, 0
-
-    def _touched(self) -> list[tuple[int, int]]:
-        """Which execution superseded rows of which, up to this version."""
+    def _touched(self, after: int) -> list[tuple[int, int]]:
+        """Which execution, after that one and up to this version, superseded rows of which."""
         found = [
             (execution.id, old)
-            for execution in self.past.superseding()
+            for execution in self.past.superseding(after=after)
             if isinstance(made := execution.properties.get("version"), int) and made <= self.version.version
             for old in timeline.superseded(execution)
         ]

@@ -166,6 +166,8 @@ def verdict(done: Finished) -> tuple[str, str, dict[str, Any]]:
         facts = {"run": done.told.get("run"), **_counts(done.told)}
         if done.told.get("errors"):
             facts["errors"] = done.told["errors"]
+        if odd := _odd(done.told):
+            facts["odd"] = odd
     elif done.errors:
         facts["errors"] = [f"{error.get('type')}: {error.get('message')}" for error in done.errors]
     if done.trouble:
@@ -176,7 +178,9 @@ def verdict(done: Finished) -> tuple[str, str, dict[str, Any]]:
         return "warning", "abandoned", facts
     if [error.get("type") for error in done.errors] == ["CommitError"] and not done.told:
         return "warning", "skipped", {"reason": done.errors[0].get("message")}
-    return ("info", "finished", facts) if done.status == 0 else ("error", "failed", facts)
+    if done.status:
+        return "error", "failed", facts
+    return "warning" if "odd" in facts else "info", "finished", facts
 
 
 def _counts(told: MutableMapping[str, Any] | Any) -> dict[str, int]:
@@ -186,6 +190,12 @@ def _counts(told: MutableMapping[str, Any] | Any) -> dict[str, int]:
     sums["files_refused"] = sum(step["refused"] for step in curated)
     sums["anomalies"] = sum(step["anomalies"] for step in curated)
     return sums | {f"rows_{name}": sum(step[name] for step in curated) for name in ("read", "curated", "rejected")}
+
+
+def _odd(told: MutableMapping[str, Any] | Any) -> list[str]:
+    """What a run's datasets say of anomalies in what was curated."""
+    notes = [note for step in told.get("curated", []) for note in step.get("notes", [])]
+    return [f"{note['where']}: {note['message']}" for note in notes if note["kind"] == "anomaly"]
 
 
 def _offset() -> timedelta:

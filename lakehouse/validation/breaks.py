@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from lakehouse.schema import Rule
-from lakehouse.validation.rows import VALUE, bit, owner
+from lakehouse.validation.rows import VALUE, bit
 from lakehouse.validation.rules import RowRule
 from lakehouse.validation.statistics import Broken
 
@@ -42,7 +42,7 @@ def _examples(
 ) -> dict[int, tuple[tuple[str, int], ...]]:
     """The commonest values among the first rows that break a rule, each with all its rows."""
     known = rows.collect_schema()
-    column = {n: name for n in broken if (name := f"{VALUE}{owner(rules[n])}") in known}
+    column = {n: name for n in broken if (name := f"{VALUE}{rules[n].column}") in known}
     told = {
         n: rows.filter(bit(n) & pl.col(name).is_not_null()).select(pl.col(name).alias("value"))
         for n, name in column.items()

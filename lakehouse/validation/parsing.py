@@ -6,11 +6,14 @@ where something was there and nothing came out.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
-from lakehouse.schema import Feature, FeatureType
+from lakehouse.schema import FeatureType
+
+if TYPE_CHECKING:
+    from lakehouse.schema import Feature
 
 __all__ = ["absent", "as_json", "as_text", "literal", "missing", "named", "parse", "unlike"]
 

@@ -21,7 +21,7 @@ from lakehouse.validation.nested import Reading, read
 from lakehouse.validation.parsing import absent, as_json, as_text, literal, missing, named, parse, unlike
 from lakehouse.validation.rules import CHECKS, RowRule, check_rules, feature_rules, merged, partition_rules
 
-__all__ = ["QUARANTINE", "VALUE", "Checked", "bit", "check", "owner", "too_strict"]
+__all__ = ["QUARANTINE", "VALUE", "Checked", "bit", "check", "too_strict"]
 
 QUARANTINE: dict[str, pl.DataType] = {
     "reasons": pl.List(pl.String()),
@@ -215,7 +215,7 @@ class _Check:
         for name in self.unread:
             for path, feature, unfit in self._reading(name, TEXT).unfit:
                 action = self.schema.action_of(Rule.TYPE, path)
-                yield RowRule(path, Rule.TYPE, f"{path}: not {named(feature)}", action, unfit)
+                yield RowRule(path, Rule.TYPE, f"{path}: not {named(feature)}", action, unfit, name)
 
     def _surely(self, rule: RowRule) -> RowRule:
         """A rule as it stands for rows that could not be wholly read: what is unreadable is not missing as well."""
@@ -238,7 +238,7 @@ class _Check:
             yield from presence
             action = self.schema.action_of(Rule.TYPE, name)
             for broken in unfit:
-                yield RowRule(name, Rule.TYPE, f"{name}: not {named(feature)}", action, broken)
+                yield RowRule(name, Rule.TYPE, f"{name}: not {named(feature)}", action, broken, name)
             yield from rules[len(presence) :]
             if name in self.mapping.partition_by and feature.dtype == pl.String():
                 yield from partition_rules(self.schema, name)
@@ -261,9 +261,9 @@ class _Check:
 
     def _values(self, rules: Sequence[RowRule], after: pl.Schema) -> Iterator[pl.Expr]:
         """The texts of the values that broke a rule, a column for each feature or check that has any."""
-        for name in dict.fromkeys(owner(rule) for rule in rules):
+        for name in dict.fromkeys(rule.column for rule in rules):
             looked_at = _looked_at(name, self.mapping)
-            breaks = [r.broken for r in rules if owner(r) == name and r.rule is not Rule.PRESENCE]
+            breaks = [r.broken for r in rules if r.column == name and r.rule is not Rule.PRESENCE]
             if not breaks or not looked_at or self.private.intersection(looked_at):
                 continue
             if name.startswith(CHECKS):
@@ -276,16 +276,11 @@ class _Check:
             yield pl.when(pl.any_horizontal(breaks)).then(text.str.slice(0, _LONGEST)).alias(VALUE + name)
 
 
-def owner(rule: RowRule) -> str:
-    """The column, or check, that a rule is about."""
-    return rule.path if rule.rule is Rule.CHECK else rule.path.partition(".")[0]
-
-
-def _looked_at(owner: str, mapping: Mapping) -> tuple[str, ...]:
-    """The features whose values a rule looks at; () where that cannot be told."""
-    if not owner.startswith(CHECKS):
-        return (owner,)
-    expression = pl.sql_expr(mapping.schema.checks[owner.removeprefix(CHECKS)].sql)
+def _looked_at(column: str, mapping: Mapping) -> tuple[str, ...]:
+    """The features whose values the rules of a column, or a check, look at; () where that cannot be told."""
+    if not column.startswith(CHECKS):
+        return (column,)
+    expression = pl.sql_expr(mapping.schema.checks[column.removeprefix(CHECKS)].sql)
     names = tuple(dict.fromkeys(expression.meta.root_names()))
     return names if all(name in mapping.schema.features for name in names) else ()
 

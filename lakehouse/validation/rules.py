@@ -39,6 +39,7 @@ class RowRule:
         reason: as a quarantined row tells it.
         action: what is done with the row or its batch.
         broken: where it is broken; never null.
+        column: the outermost feature, whose name may hold dots itself, or ``checks.NAME``.
     """
 
     path: str
@@ -46,6 +47,7 @@ class RowRule:
     reason: str
     action: Action
     broken: pl.Expr = field(compare=False)
+    column: str
 
     @property
     def rejects(self) -> bool:
@@ -75,12 +77,13 @@ def feature_rules(
         missing: where the value is missing, and not just unreadable.
         checked: whether more is asked than that the value can be kept.
     """
-    return _Compiler(schema).rules(path, feature, pl.col(path), missing, lambda inner: inner, checked=checked)
+    return _Compiler(schema, path).rules(path, feature, pl.col(path), missing, lambda inner: inner, checked=checked)
 
 
 class _Compiler:
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, column: str) -> None:
         self.schema = schema
+        self.column = column
 
     def rules(  # noqa: PLR0913  # where it stands, by name
         self, path: str, feature: Feature, value: pl.Expr, missing: pl.Expr, lift: _Lift, *, checked: bool
@@ -110,9 +113,8 @@ class _Compiler:
             yield self._rule(path, Rule.VALENCY, reason, lift(~value.list.len().is_between(fewest, most)))
 
     def _rule(self, path: str, rule: Rule, reason: str, broken: pl.Expr) -> RowRule:
-        return RowRule(
-            path, rule, f"{path}: {reason}", self.schema.action_of(rule, path), broken.fill_null(value=False)
-        )
+        action = self.schema.action_of(rule, path)
+        return RowRule(path, rule, f"{path}: {reason}", action, broken.fill_null(value=False), self.column)
 
 
 def _each(items: pl.Expr, lift: _Lift) -> _Lift:
@@ -128,7 +130,8 @@ def check_rules(schema: Schema) -> Iterator[RowRule]:
     for name, check in schema.checks.items():
         path = f"{CHECKS}{name}"
         broken = (~pl.sql_expr(check.sql)).fill_null(value=False)
-        yield RowRule(path, Rule.CHECK, f"check {name}: {check.sql}", schema.action_of(Rule.CHECK, path), broken)
+        action = schema.action_of(Rule.CHECK, path)
+        yield RowRule(path, Rule.CHECK, f"check {name}: {check.sql}", action, broken, path)
 
 
 def partition_rules(schema: Schema, name: str) -> Iterator[RowRule]:
@@ -147,6 +150,7 @@ def partition_rules(schema: Schema, name: str) -> Iterator[RowRule]:
             f"{name}: {reason}, so nothing to partition by",
             schema.action_of(Rule.TYPE, name),
             broken.fill_null(value=False),
+            name,
         )
 
 
