@@ -254,5 +254,15 @@ def test_a_runs_end_has_one_name(done, level, event):
     assert verdict(done)[:2] == (level, event)
 
 
+def test_a_run_that_took_an_odd_batch_is_a_warning_that_says_what_is_odd(project):
+    project.change(f"datasets/{project.flights}", "schema:", "schema:\n  rows: {min: 100}")
+    project.deliver("1.csv", project.morning)
+    running = project.start("-m", "lakehouse", "--json", "run", "nightly")
+    told = json.loads(running.communicate(timeout=PATIENCE)[0].splitlines()[-1])
+    level, event, facts = verdict(Finished(running.returncode, 1.0, told))
+    assert (level, event, facts["anomalies"]) == ("warning", "finished", 1)
+    assert facts["odd"][0].startswith("aviation/flights: 1 anomaly in the batch of 2 rows")
+
+
 def test_a_bug_in_a_run_is_logged_with_its_traceback():
     assert verdict(Finished(1, 1.0, trouble="Traceback: it broke"))[2]["stderr"] == "Traceback: it broke"
