@@ -51,7 +51,7 @@ demo: $(READY) ## run the sample lake's nightly job and look around in it
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
 
 test: $(READY) ## run the whole test suite
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 mlmd: $(MLMD_READY) ## ML Metadata's own tests against our client, and both clients against each other
 	$(MLMD)/bin/python tests/mlmd/suite.py

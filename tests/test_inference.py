@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lakehouse import Schema, generate_statistics, infer_schema, update_schema, validate_statistics
@@ -513,6 +513,7 @@ def test_data_passes_the_schema_that_is_inferred_from_it(table, cautious):
 
 @settings(max_examples=60, deadline=None)
 @given(TABLES, TABLES, st.booleans())
+@example({"a": [1, 1], "b": [1, 1], "c": [None, 0]}, {"a": [1, 1], "b": [1, 1], "c": [None, "inf"]}, False)  # noqa: FBT003
 def test_data_passes_the_schema_that_is_updated_for_it(before, after, typed):
     old = infer_schema(generate_statistics(text(**before)))
     frame = text(**after).rename({"a": "new"})

@@ -44,6 +44,7 @@ def ours(source: str, folder: Path) -> None:
     """Our rules, as a curation runs them."""
     from lakehouse.columns import SAFE  # noqa: PLC0415  # only where it is measured
     from lakehouse.schema import Schema  # noqa: PLC0415
+    from lakehouse.streaming import small_pieces  # noqa: PLC0415
     from lakehouse.validation import Mapping, check  # noqa: PLC0415
 
     optional = {"presence": "optional"}
@@ -80,7 +81,8 @@ def ours(source: str, folder: Path) -> None:
         checked.broken.sink_parquet(folder / "broken.parquet", lazy=True, **ZSTD),
         checked.rows.select(rows=pl.len(), rejected=(~pl.col("_ok")).sum()),
     ]
-    pl.collect_all(sinks, engine="streaming", optimizations=SAFE)
+    with small_pieces():
+        pl.collect_all(sinks, engine="streaming", optimizations=SAFE)
 
 
 def dataframely(source: str, folder: Path) -> None:

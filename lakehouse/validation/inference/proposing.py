@@ -44,10 +44,10 @@ def update_schema(
     updated = schema
     changes: list[Change] = []
     left: dict[tuple[str, Kind], Anomaly] = {}
-    settled: set[tuple[str, Rule]] = set()
+    settled: set[tuple[str, Rule, bool]] = set()
     for _ in range(_ROUNDS):
         # What statistics taken by the old schema still tell of is settled.
-        open_ = [one for one in found.anomalies if (one.path, one.rule) not in settled]
+        open_ = [one for one in found.anomalies if _settling(one) not in settled]
         proposed = list(_together([Case(updated, statistics, environment, one) for one in open_]))
         left |= {(one.path, one.kind): one for one, new in proposed if not new}
         # Whether the rest of a feature still breaks under another type is for the next round to say.
@@ -59,10 +59,15 @@ def update_schema(
         left |= {(one.path, one.kind): one for one in refused}
         if not taken:
             break
-        settled |= {(one.path, one.rule) for one, _ in taken}
+        settled |= {_settling(one) for one, _ in taken}
         changes += [change for _, new in taken for change in new]
         found = validate_statistics(statistics, updated, environment=environment)
     return Update(updated, merged(changes, schema, updated), schema, tuple(left.values()))
+
+
+def _settling(anomaly: Anomaly) -> tuple[str, Rule, bool]:
+    """What a change for an anomaly settles. That a number is infinite is only seen once its feature is a float."""
+    return anomaly.path, anomaly.rule, anomaly.kind is Kind.FLOAT_TYPE_HAS_INF
 
 
 def _together(cases: Iterable[Case]) -> Iterator[tuple[Anomaly, list[Change]]]:
