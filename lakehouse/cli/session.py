@@ -20,7 +20,16 @@ from lakehouse.records import Repaired, Report, printable, silent
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
 
-__all__ = ["Doors", "Session", "Stopped", "Verb", "catch_signals", "shared_options", "time_limit"]
+__all__ = ["Doors", "Session", "Stopped", "Verb", "catch_signals", "shared_options", "tfmd_format", "time_limit"]
+
+tfmd_format = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "pbtxt"]),
+    default="text",
+    help="How to write them (default: text); pbtxt is TensorFlow Metadata's, with the extra tfmd.",
+)
+"""The option of commands that also write TensorFlow Metadata's messages."""
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lakehouse.cli import output
-from lakehouse.cli.session import Session, Verb
+from lakehouse.cli.session import Session, Verb, tfmd_format
 from lakehouse.errors import NotFoundError, StorageError
 from lakehouse.records import printable
 
@@ -35,13 +35,7 @@ _SHOWN = 100  # features where people look
 @click.option("--batch", is_flag=True, help="Only the rows that the version brought.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most so many features (a table: {_SHOWN}).")
 @click.option("--html", "file", metavar="FILE", type=click.Path(dir_okay=False), help="Write a page to this file.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "pbtxt"]),
-    default="text",
-    help="How to write them (default: text); pbtxt is TensorFlow Metadata's, with the extra tfmd.",
-)
+@tfmd_format
 @click.pass_obj
 def statistics(  # noqa: PLR0913, PLR0917  # one parameter an option
     session: Session,

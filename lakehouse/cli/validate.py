@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lakehouse.cli import output
-from lakehouse.cli.session import Session, Verb
+from lakehouse.cli.session import Session, Verb, tfmd_format
 from lakehouse.errors import NotFoundError, nearest
 from lakehouse.records import printable
 
@@ -35,13 +35,7 @@ _CAUSES = 5  # raw files of a drift that are named
 @click.option("--environment", metavar="NAME", help="As data of this environment of the schema.")
 @click.option("--previous", metavar="WHAT", help="Drift against this, not against the batch before.")
 @click.option("--serving", metavar="WHAT", help="Skew against this.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "pbtxt"]),
-    default="text",
-    help="How to write them (default: text); pbtxt is TensorFlow Metadata's, with the extra tfmd.",
-)
+@tfmd_format
 @click.pass_context
 def validate(  # noqa: PLR0913, PLR0917  # one parameter an option
     context: click.Context,

@@ -49,10 +49,6 @@ class Mapping:
         """Whether a feature is computed rather than read from the file."""
         return name in self.derive or self.schema.features[name].computed
 
-    def feature_of(self, column: str) -> str:
-        """The feature a file's column feeds."""
-        return self.rename.get(column, column)
-
     def columns(self) -> dict[str, str]:
         """Feature to the file's column, for every feature that is read from the file."""
         back = {feature: column for column, feature in self.rename.items()}
