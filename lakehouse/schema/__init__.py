@@ -29,6 +29,7 @@ __all__ = [
     "FROM_FILE",
     "NOT_IN_FILES",
     "PROVENANCE",
+    "STATES",
     "ROW_RULES",
     "Action",
     "Check",
@@ -57,6 +58,14 @@ PROVENANCE: dict[str, pl.DataType] = {
 }
 """The columns every curated and quarantined row carries: sha256 of its raw file, 1-based record
 number in it, the ledger's execution, and when the batch was curated (UTC)."""
+
+STATES: dict[str, pl.DataType] = {
+    "_change": pl.String(),
+    "_valid_from": pl.Datetime("us", "UTC"),
+    "_position": pl.Int64(),
+}
+"""What rows of ``changes`` and ``snapshots`` carry beside: what they did to their key (``upsert`` or ``delete`` of a
+feed; ``insert``, ``update`` or ``delete`` of snapshots), since when that is true, and their place in their batch."""
 
 _HOMES = {
     "demands": ("Limits", "Presence", "Unique", "Valency"),
