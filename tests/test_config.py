@@ -110,7 +110,7 @@ def test_every_problem_of_every_file_is_in_one_error(project):
         "datasets/aviation/flights.yaml",
         """\
         source: flihgts
-        history: snapshots
+        history: snapshot
         event_tim: x
         schema:
           features:
@@ -127,7 +127,7 @@ def test_every_problem_of_every_file_is_in_one_error(project):
         "configs/sources/flights.yaml:1: type: there is no kind of source 'flies'. Did you mean 'files'?",
         "configs/sources/flights.yaml:2: format: there is no format 'cvs'. Did you mean 'csv'?",
         "configs/datasets/aviation/flights.yaml:1: source: there is no source 'flihgts'. Did you mean 'flights'?",
-        "configs/datasets/aviation/flights.yaml:2: history: found 'snapshots': changes and snapshots",
+        "configs/datasets/aviation/flights.yaml:2: history: ",
         "configs/datasets/aviation/flights.yaml:3: event_tim: unknown key. Did you mean 'event_time'?",
         "configs/datasets/aviation/flights.yaml:6: schema.features.carrier.type: allowed is 'int', 'float'",
         "found 'strnig'. Did you mean 'string'?",

@@ -78,12 +78,6 @@ def _tolerance(value: Any) -> Any:
     raise ValueError("must be a share (5% or 0.05) or a whole number of rows")
 
 
-def _history(value: Any) -> Any:
-    if value in ("changes", "snapshots"):
-        raise ValueError("changes and snapshots are not in this version; allowed is 'events'")
-    return value
-
-
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", hide_input_in_errors=True))
 class Dataset:
     """One curated table.
@@ -91,8 +85,9 @@ class Dataset:
     Attributes:
         name: ``subject/dataset``, from the file's path.
         source: the source whose raw files are curated.
-        history: ``events``: each row is a fact, appended as it is.
-        keys: the features that together name a row.
+        history: ``events``: each row is a fact, appended as it is. ``changes``: each row is a new state of its key.
+            ``snapshots``: each raw file is the full picture; what it changes is appended.
+        keys: the features that together name a row; a missing value is a value like any other.
         event_time: the feature that says when a row's fact happened.
         max_rejected: above it a batch is refused as a whole; None is no limit.
         rename: the file's column to the feature it becomes, before anything else.
@@ -112,7 +107,7 @@ class Dataset:
     description: str = ""
     owner: str = ""
     purpose: str = ""
-    history: Annotated[Literal["events"], BeforeValidator(_history)] = "events"
+    history: Literal["events", "changes", "snapshots"] = "events"
     keys: tuple[str, ...] = ()
     event_time: str | None = None
     max_rejected: Annotated[Tolerance | None, BeforeValidator(_tolerance)] = None

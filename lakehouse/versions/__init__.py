@@ -1,0 +1,1 @@
+"""Versions of data, like code: tags, differences, pins, exports and imports."""
