@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lakehouse import receipts
 from lakehouse.config import Config
-from lakehouse.errors import MetadataError, StorageError
+from lakehouse.errors import CommitError, MetadataError, NotFoundError, StorageError, nearest
 from lakehouse.faults import point
 from lakehouse.metadata import Ledger, PutResult
 from lakehouse.records import (
@@ -74,6 +75,8 @@ class Site:
         parents: child and parent among those.
         report: told about progress.
         listener: told about executions and runs.
+        run: the execution of the run of a job that this is part of; None outside of one.
+        pinned: the versions that a lock pins, by dataset; None where the lake was opened without one.
     """
 
     config: Config
@@ -85,6 +88,57 @@ class Site:
     parents: tuple[tuple[Context, Context], ...] = ()
     report: Report = field(default=silent)
     listener: Listener = field(default_factory=Listener)
+    run: int | None = None
+    pinned: Mapping[str, int] | None = None
+
+    def pin(self, dataset: str) -> int | None:
+        """The version that is read of a dataset where none is asked for; None for the newest.
+
+        Raises:
+            NotFoundError: the lake was opened with a lock that does not name the dataset.
+        """
+        if self.pinned is None or dataset in self.pinned:
+            return (self.pinned or {}).get(dataset)
+        raise NotFoundError(
+            f"the lock names no version of '{printable(dataset)}'.{nearest(dataset, self.pinned)} Say which version is "
+            "meant, or run `lakehouse pin` once more"
+        )
+
+    @contextlib.contextmanager
+    def step(
+        self, kind: str, properties: Mapping[str, Value], links: Sequence[tuple[Artifact | int, EventType]] = ()
+    ) -> Iterator[int]:
+        """Record a step that is of no one source or dataset from its start; its id.
+
+        Whoever takes it records its good end, by `put`. One that raises is marked failed; one whose process is killed
+        by the next that calls `close_steps`.
+        """
+        self.close_steps()
+        token = uuid.uuid4().hex
+        # Held until the step ends, however it ends: whoever can take it finds that the step's process died.
+        with self.storage.lock("execution", token, wait=0, keep=False):
+            execution = self.begin(kind, None, {**properties, "process": token}, links)
+            try:
+                yield execution
+            except BaseException as error:
+                self.fail(execution, kind, None, error)
+                raise
+
+    def close_steps(self) -> None:
+        """Close the records of steps whose process was killed.
+
+        Raises:
+            MetadataError: one of them left a receipt, so it did end: the ledger is older than the lake.
+        """
+        for found in self.ledger.get_executions(state=ExecutionState.RUNNING, only=["process"]):
+            token = found.properties.get("process")
+            if not isinstance(token, str):
+                continue
+            with contextlib.suppress(CommitError), self.storage.lock("execution", token, wait=0, keep=False):
+                # It may have ended since it was looked up.
+                if self.ledger.get_executions(ids=[found.id])[0].state is ExecutionState.RUNNING:
+                    self.unended(found.id)
+                    self.fail(found.id, found.type, None, INTERRUPTED)
 
     def begin(
         self,
@@ -136,10 +190,18 @@ class Site:
         """
         found = self.ledger.get_executions(type=kind, state=ExecutionState.RUNNING, context=(about.type, about.name))
         for execution in found:
-            with contextlib.suppress(OSError, ValueError):  # a damaged one tells nothing
-                receipts.Receipt.from_json(self.storage.path(receipts.uri_of(execution.id)).read_bytes())
-                raise behind(f"how execution:{execution.id} ended, which left a receipt")
+            self.unended(execution.id)
         return found
+
+    def unended(self, execution: int) -> None:
+        """Make sure that an execution that the ledger has as open did not end: else its receipt is written over.
+
+        Raises:
+            MetadataError: it left a receipt; the ledger is older than the lake.
+        """
+        with contextlib.suppress(OSError, ValueError):  # a damaged one tells nothing
+            receipts.Receipt.from_json(self.storage.path(receipts.uri_of(execution)).read_bytes())
+            raise behind(f"how execution:{execution} ended, which left a receipt")
 
     def put(  # noqa: PLR0913  # one transaction's parts, by name
         self,

@@ -10,9 +10,9 @@ from pydantic import BeforeValidator, PlainSerializer
 
 __all__ = ["Duration", "Size", "duration", "size", "written"]
 
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "y": 365 * 86400}
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|y))+")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|y)")
 _BYTES = {unit + end: base**power for power, unit in enumerate("KMGT", 1) for end, base in (("B", 1000), ("iB", 1024))}
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]i?B|B)")
 
@@ -29,7 +29,7 @@ def duration(value: Any) -> timedelta:
         return timedelta()
     text = value.strip() if isinstance(value, str) else ""
     if len(text) > 40 or not _DURATION.fullmatch(text):
-        raise ValueError("a duration is a number and a unit (ms, s, m, h, d), for example 30s, 15m or 1h30m")
+        raise ValueError("a duration is a number and a unit (ms, s, m, h, d, y), for example 30s, 15m or 1h30m")
     try:
         return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text)))
     except OverflowError:
@@ -37,8 +37,11 @@ def duration(value: Any) -> timedelta:
 
 
 def written(value: timedelta) -> str:
-    """A duration as `duration` reads it: ``1h30m``."""
+    """A duration as `duration` reads it: ``1h30m``. A year is 365 days."""
     left = value // timedelta(microseconds=1)
+    years, rest = divmod(value, timedelta(days=365))
+    if years and not rest:
+        return f"{years}y"
     parts = []
     for unit, each in (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000)):
         number, left = divmod(left, each)

@@ -11,14 +11,24 @@ from lakehouse.units import duration, size, written
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("30s", 30), ("15m", 900), ("2h", 7200), ("1d", 86400), ("1h30m", 5400), ("250ms", 0.25), (0, 0)],
+    [
+        ("30s", 30),
+        ("15m", 900),
+        ("2h", 7200),
+        ("1d", 86400),
+        ("3y", 3 * 365 * 86400),
+        ("1h30m", 5400),
+        ("250ms", 0.25),
+        (0, 0),
+    ],
 )
 def test_a_duration_is_a_number_and_a_unit(text, seconds):
     assert duration(text) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(30, "30s"), (3600, "1h"), (5400, "1h30m"), (90061.25, "1d1h1m1s250ms"), (0, "0s")]
+    ("seconds", "text"),
+    [(30, "30s"), (3600, "1h"), (5400, "1h30m"), (31536000, "1y"), (90061.25, "1d1h1m1s250ms"), (0, "0s")],
 )
 def test_a_duration_is_written_as_a_person_would(seconds, text):
     assert written(timedelta(seconds=seconds)) == text

@@ -20,8 +20,10 @@ from lakehouse.metadata.reading import matching, milliseconds, moment_of, typed
 from lakehouse.records import Event, EventType, Tombstone, TypeKind
 
 _KEPT: Final[Mapping[TypeKind, frozenset[str]]] = {
-    TypeKind.ARTIFACT: frozenset({"RawFile", "TableVersion", "QuarantineVersion", "Schema", "Statistics", "Anomalies"}),
-    TypeKind.EXECUTION: frozenset({"Land", "Curate"}),
+    TypeKind.ARTIFACT: frozenset(
+        {"RawFile", "TableVersion", "QuarantineVersion", "Schema", "Statistics", "Anomalies", "Tag", "TrainingSet"}
+    ),
+    TypeKind.EXECUTION: frozenset({"Land", "Curate", "Derive", "Run", "Optimize", "Tag", "Import", "TrainingSet"}),
     TypeKind.CONTEXT: frozenset({"Source", "Dataset", "Job", "Run"}),
 }
 _PART: Final = 5_000

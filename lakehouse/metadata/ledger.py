@@ -157,7 +157,7 @@ class Ledger:
     def get_executions(  # noqa: PLR0913  # conditions, by keyword only
         self,
         *,
-        type: str | None = None,  # noqa: A002  # ML Metadata's word, and the record's
+        type: str | Collection[str] | None = None,  # noqa: A002  # ML Metadata's word, and the record's
         state: ExecutionState | None = None,
         context: tuple[str, str] | None = None,
         ids: Collection[int] | None = None,
@@ -173,7 +173,7 @@ class Ledger:
         """The executions that meet every condition given.
 
         Args:
-            type: their type.
+            type: their type, or some.
             state: their state.
             context: type and name of what they belong to.
             ids: they are among these.
@@ -209,7 +209,7 @@ class Ledger:
     def count_executions(  # as above
         self,
         *,
-        type: str | None = None,  # noqa: A002  # as above
+        type: str | Collection[str] | None = None,  # noqa: A002  # as above
         context: tuple[str, str] | None = None,
         ids: Collection[int] | None = None,
         having: str | None = None,
@@ -321,6 +321,7 @@ class Ledger:
         limit: int | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        apart_from: Collection[str] = (),
     ) -> list[Neighbour]:
         """What the events of artifacts or executions (``end``) lead to, in the order they were recorded.
 
@@ -331,9 +332,12 @@ class Ledger:
             limit: how many of one type at one record.
             since: when a neighbouring execution began, at the earliest.
             until: and at the latest.
+            apart_from: types of neighbours that are not wanted.
         """
         with self._database.reading() as connection:
-            return neighbours.neighbours(connection, end, ids, types, limit=limit, since=since, until=until)
+            return neighbours.neighbours(
+                connection, end, ids, types, limit=limit, since=since, until=until, apart_from=apart_from
+            )
 
     def count_neighbours(
         self,

@@ -60,6 +60,7 @@ def neighbours(  # noqa: PLR0913  # the question's parts, by name
     limit: int | None,
     since: datetime | None,
     until: datetime | None,
+    apart_from: Collection[str] = (),
 ) -> list[Neighbour]:
     """What the events of some records lead to, in the order they were recorded; then what was deleted, all of it.
 
@@ -71,9 +72,12 @@ def neighbours(  # noqa: PLR0913  # the question's parts, by name
         limit: how many of one kind at one record.
         since: when an execution that they lead to began, at the earliest.
         until: and at the latest.
+        apart_from: kinds that are not wanted.
     """
     given, columns, query = _joined(end, types)
     query = query.where(*_times(end, since, until))
+    if apart_from:
+        query = query.where(tables.type_.c.name.not_in(apart_from))
     if limit is None:
         rows = matching(connection, query.add_columns(*columns), (given, ids))
     else:
@@ -85,7 +89,7 @@ def neighbours(  # noqa: PLR0913  # the question's parts, by name
     return [
         Neighbour(row.given, row.other, EventType(row.type), row.kind, row.external_id)
         for row in sorted(rows, key=lambda row: row.event)
-    ] + _kept(connection, end, ids, types, since=since, until=until)
+    ] + [one for one in _kept(connection, end, ids, types, since=since, until=until) if one.kind not in apart_from]
 
 
 def counts(  # noqa: PLR0913  # as above

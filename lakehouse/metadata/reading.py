@@ -173,17 +173,18 @@ def _saying(connection: Connection, table: Table, name: str, owner: ColumnElemen
     return owner.in_(select(table.c[0]).where(table.c.name == name, table.c.is_custom_property == 0, said))
 
 
-def _of_type(name: str, *, found: bool) -> ColumnElement[bool]:
-    """The condition on a row's type; only asked of each row where they are ``found`` by something better."""
+def _of_type(name: str | Collection[str], *, found: bool) -> ColumnElement[bool]:
+    """The condition on a row's type or types; only asked of each row where they are ``found`` by something better."""
     column = tables.type_.c.name
     # SQLite takes a type for rare, and would look through a million records of it rather than for a few of them.
-    return (func.coalesce(column, "") if found else column) == name
+    asked = func.coalesce(column, "") if found else column
+    return asked == name if isinstance(name, str) else asked.in_(sorted(name))
 
 
 def executions(  # noqa: PLR0913  # conditions, by keyword only
     connection: Connection,
     *,
-    type: str | None,  # noqa: A002  # ML Metadata's word, and the record's
+    type: str | Collection[str] | None,  # noqa: A002  # ML Metadata's word, and the record's
     state: ExecutionState | None,
     context: tuple[str, str] | None,
     ids: Collection[int] | None,
@@ -217,7 +218,7 @@ def executions(  # noqa: PLR0913  # conditions, by keyword only
 def count_executions(  # noqa: PLR0913  # as above
     connection: Connection,
     *,
-    type: str | None,  # noqa: A002  # as above
+    type: str | Collection[str] | None,  # noqa: A002  # as above
     context: tuple[str, str] | None,
     ids: Collection[int] | None,
     having: str | None,
@@ -243,7 +244,7 @@ def count_executions(  # noqa: PLR0913  # as above
 def _executions(  # noqa: PLR0913  # as above
     connection: Connection,
     *,
-    type: str | None,  # noqa: A002  # as above
+    type: str | Collection[str] | None,  # noqa: A002  # as above
     state: ExecutionState | None,
     context: tuple[str, str] | None,
     found: bool,

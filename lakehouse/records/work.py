@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
@@ -18,6 +18,7 @@ __all__ = [
     "Repaired",
     "Report",
     "Sighting",
+    "Tag",
     "Trace",
     "Version",
     "printable",
@@ -78,9 +79,10 @@ class Note:
 
     Attributes:
         kind: of files ``refused``, ``failed``, ``settling``, ``duplicate``, ``changed``, ``empty``,
-            ``skipped``; of rows ``rejected``, ``older``; of columns ``new_column``,
-            ``missing_column``; ``anomaly`` of a batch as a whole; ``recovered`` of what a crash left;
-            ``openlineage`` of events not delivered.
+            ``skipped``; of rows ``rejected``, ``older``, ``duplicates``; of keys ``withheld``; of columns
+            ``new_column``, ``missing_column``; ``stale`` of a dataset made of an older state of another than there
+            could be; ``anomaly`` of a batch as a whole; ``recovered`` of what a crash left; ``retention`` of what is
+            older than a dataset is to be kept; ``openlineage`` of events not delivered.
         where: the file, dataset or column it is about, safe to print.
     """
 
@@ -191,6 +193,8 @@ class Version:
         width: how many columns its table had; later ones are to the right. None where that was not recorded.
         run: the execution of the run of a job that made it, at whose end it becomes visible to ``as_of`` reads;
             None for one made by hand.
+        visible_at: since when ``as_of`` reads show it, as `Lake.history` tells: when it was committed, or when the
+            run of a job that made it ended. None while that run is under way, and where it was not asked for.
     """
 
     dataset: str
@@ -208,6 +212,28 @@ class Version:
     keys: tuple[str, ...] = ()
     width: int | None = None
     run: int | None = None
+    visible_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A name for versions of datasets, all as they were visible at one moment. It never comes to mean others.
+
+    Attributes:
+        moment: the moment, UTC.
+        versions: each dataset's version.
+        description: for people.
+        execution: that recorded it.
+        manifest: of a tag that was imported, the sha256 of its export's manifest: the versions are another lake's, and
+            the rows lie in the raw zone. "" for one of this lake's own versions.
+    """
+
+    name: str
+    moment: datetime
+    versions: Mapping[str, int]
+    description: str = ""
+    execution: int = 0
+    manifest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +241,8 @@ class Trace:
     """Where one row came from: the raw file, the line in it, and that line's text.
 
     Attributes:
-        row: 1-based number of the record in the file (header, blank and comment lines not counted).
+        row: 1-based number of the record in the file (header, blank and comment lines not counted); None for the row
+            of a snapshot that says that a key is absent from the file.
         line: 1-based number of the line the record starts on; None where a format has no lines.
     """
 
@@ -224,7 +251,7 @@ class Trace:
     source: str
     origins: tuple[str, ...]
     path: str
-    row: int
+    row: int | None
     line: int | None
     text: str
 

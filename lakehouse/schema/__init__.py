@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lakehouse.schema.demands import Limits, Presence, Unique, Valency
     from lakehouse.schema.differences import Difference
     from lakehouse.schema.domains import Domain, Length
+    from lakehouse.schema.expressions import converts
     from lakehouse.schema.features import NOT_IN_FILES, Feature, Lifecycle
     from lakehouse.schema.schema import Check, Ratio, RowBounds, Schema
     from lakehouse.schema.values import AS_SAID, FROM_FILE
@@ -48,6 +49,7 @@ __all__ = [
     "Severity",
     "Unique",
     "Valency",
+    "converts",
 ]
 
 PROVENANCE: dict[str, pl.DataType] = {
@@ -71,6 +73,7 @@ _HOMES = {
     "demands": ("Limits", "Presence", "Unique", "Valency"),
     "differences": ("Difference",),
     "domains": ("Domain", "Length"),
+    "expressions": ("converts",),
     "features": ("NOT_IN_FILES", "Feature", "Lifecycle"),
     "schema": ("Check", "Ratio", "RowBounds", "Schema"),
     "values": ("AS_SAID", "FROM_FILE"),

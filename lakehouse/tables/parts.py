@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import urllib.parse
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,16 @@ import pyarrow.parquet as pq
 
 from lakehouse.storage import hash_file, refused, sync_file
 
-__all__ = ["Part", "seal", "statistics"]
+__all__ = ["BOUNDED", "SEALED", "Part", "partition_of", "seal", "statistics"]
 
+BOUNDED = "_execution"
+"""The column by whose bounds the reader of an older state skips parts."""
+SEALED = re.compile(r"\d+-\d+-([0-9a-f]{64})\.parquet")
+"""A sealed part's name; it tells the hash."""
 _COLUMNS = 64  # with statistics in the log; a commit of thousands of parts stays small
 _LONGEST = 32  # characters of a string bound, Delta's own habit
 _HIGHEST = "\U0010ffff"  # no character sorts after it
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -84,6 +90,11 @@ def _partition_folders(file: Path) -> list[str]:
     return [*names][::-1]
 
 
+def partition_of(path: Path) -> dict[str, str | None]:
+    """The value of each partition column, by the folders right above a part; None for null."""
+    return _partition(_partition_folders(path))
+
+
 def _partition(folders: Sequence[str]) -> dict[str, str | None]:
     pairs = [folder.partition("=") for folder in folders]
     values = {key: urllib.parse.unquote(value) for key, _, value in pairs}
@@ -95,14 +106,16 @@ def statistics(metadata: pq.FileMetaData, private: Collection[str]) -> dict[str,
     low: dict[str, Any] = {}
     high: dict[str, Any] = {}
     nulls: dict[str, int] = {}
-    for index in range(min(metadata.num_columns, _COLUMNS)):
+    for index in range(metadata.num_columns):
         name = metadata.schema.column(index).path
+        if index >= _COLUMNS and name != BOUNDED:
+            continue
         groups = [metadata.row_group(g).column(index).statistics for g in range(metadata.num_row_groups)]
         if "." in name or name in private or not groups or any(g is None or not g.has_null_count for g in groups):
             continue
         nulls[name] = sum(g.null_count for g in groups)
         try:
-            bounds = [(g.min, g.max) for g in groups if g.has_min_max]
+            bounds = [_bounds(g) for g in groups if g.has_min_max]
         except (OverflowError, ValueError):
             continue  # a moment beyond Python's years
         empty = sum(1 for i, g in enumerate(groups) if g.null_count == metadata.row_group(i).num_rows)
@@ -112,6 +125,16 @@ def statistics(metadata: pq.FileMetaData, private: Collection[str]) -> dict[str,
         if least is not None and most is not None:
             low[name], high[name] = least, most
     return {"numRecords": metadata.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls}
+
+
+def _bounds(group: pq.Statistics) -> tuple[Any, Any]:
+    """The least and greatest value of a row group."""
+    kind = json.loads(group.logical_type.to_json())
+    if kind.get("Type") == "Timestamp" and kind.get("timeUnit") == "microseconds" and kind.get("isAdjustedToUTC"):
+        # By hand: the first moment that pyarrow makes loads pandas where that is installed, most of a second.
+        least, most = (_EPOCH + timedelta(microseconds=raw) for raw in (group.min_raw, group.max_raw))
+        return least, most
+    return group.min, group.max
 
 
 def _lower(value: Any) -> Any:

@@ -18,7 +18,8 @@ def beyond(t: float, freedom: float) -> float:
         t: how far, in scales.
         freedom: degrees of freedom, above 0.
     """
-    return _regularised_beta(freedom / (freedom + t * t), freedom / 2, 0.5)
+    within = freedom + t * t
+    return _regularised_beta(freedom / within, t * t / within, freedom / 2, 0.5)
 
 
 def limit(chance: float, freedom: float) -> float:
@@ -35,13 +36,13 @@ def limit(chance: float, freedom: float) -> float:
     return high
 
 
-def _regularised_beta(x: float, a: float, b: float) -> float:
-    """I_x(a, b), by Lentz's continued fraction (Abramowitz and Stegun, 26.5.8)."""
-    if x <= 0 or x >= 1:
-        return float(x >= 1)
+def _regularised_beta(x: float, y: float, a: float, b: float) -> float:
+    """I_x(a, b), by Lentz's continued fraction (Abramowitz and Stegun, 26.5.8); ``y`` is 1 - x, to its last digit."""
+    if x <= 0 or y <= 0:
+        return float(y <= 0)
     if x > (a + 1) / (a + b + 2):
-        return 1 - _regularised_beta(1 - x, b, a)
-    front = a * math.log(x) + b * math.log1p(-x) - math.lgamma(a) - math.lgamma(b) + math.lgamma(a + b)
+        return 1 - _regularised_beta(y, x, b, a)
+    front = a * math.log(x) + b * math.log(y) - math.lgamma(a) - math.lgamma(b) + math.lgamma(a + b)
     c, d = 1.0, 1 / _away(1 - (a + b) * x / (a + 1))
     fraction = d
     for m in range(1, _STEPS):

@@ -1,14 +1,8 @@
-"""What the ledger says of one dataset: its versions in time, and whose rows each of them shows.
-
-A curated row is never taken back. When its raw file is curated again, or replaced by newer bytes
-under the same origin, the newer execution *supersedes* it: versions from then on leave it out,
-versions before still show it.
-"""
+"""A dataset's past as the ledger tells it: its versions, and the curations that made them."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,17 +10,15 @@ from functools import cached_property
 
 import polars as pl
 
-from lakehouse.errors import ConfigError, NotFoundError
+from lakehouse.errors import NotFoundError
 from lakehouse.metadata import Ledger
 from lakehouse.metadata.reading import milliseconds
-from lakehouse.moments import moment
-from lakehouse.records import Artifact, Execution, ExecutionState, Version
-from lakehouse.site import Site
+from lakehouse.records import MAKERS, Artifact, Execution, ExecutionState, Version
+from lakehouse.timeline.runs import ended, under_way
 
-__all__ = ["Superseded", "Timeline", "asked", "columns", "counts", "newest", "read", "superseded", "versions_of"]
+__all__ = ["Superseded", "Timeline", "appended", "columns", "counts", "newest", "read", "superseded", "versions_of"]
 
 _FEW = 12  # versions listed one by one
-_LOOKS, _PAUSE = 20, 0.05  # how often, and how long between (seconds), to look for a version to settle
 _ENDED = (ExecutionState.COMPLETE, ExecutionState.FAILED)
 
 Superseded = Mapping[int, list[str] | None]
@@ -49,18 +41,20 @@ class Timeline:
     def versions(self) -> tuple[Version, ...]:
         """Every version."""
         made = self.ledger.get_artifacts(type="TableVersion", context=self.context)
-        return tuple(sorted((_version(artifact) for artifact in made), key=lambda v: v.version))
+        # What a derivation read, or codes were looked up in, belongs to its dataset's context too.
+        own = (version for version in map(_version, made) if version.dataset == self.dataset)
+        return tuple(sorted(own, key=lambda v: v.version))
 
     @cached_property
     def executions(self) -> tuple[Execution, ...]:
-        """Every curation that completed or was refused, whatever it made."""
-        found = self.ledger.get_executions(type="Curate", context=self.context)
+        """Every curation or derivation that completed or was refused, whatever it made."""
+        found = self.ledger.get_executions(type=MAKERS, context=self.context)
         return tuple(e for e in found if e.state in _ENDED)
 
     @cached_property
     def completed(self) -> list[int]:
         """The numbers of the curations that completed."""
-        found = self.ledger.get_executions(type="Curate", context=self.context, state=ExecutionState.COMPLETE, only=())
+        found = self.ledger.get_executions(type=MAKERS, context=self.context, state=ExecutionState.COMPLETE, only=())
         return [execution.id for execution in found]
 
     @cached_property
@@ -68,7 +62,7 @@ class Timeline:
         """Whether a version is becoming visible just now (or its process was killed at that)."""
         # Only the newest can be: none begins before the one before it is settled.
         newest = self.ledger.get_executions(
-            type="Curate", context=self.context, newest_first=True, limit=1, only=["plan"]
+            type=MAKERS, context=self.context, newest_first=True, limit=1, only=["plan"]
         )
         return any(e.state is ExecutionState.RUNNING and e.properties.get("plan") for e in newest)
 
@@ -82,7 +76,7 @@ class Timeline:
         """The last curation's number: the last commit's in the dataset's tables is at most this."""
         # One that failed counts too: of its two commits, the one to quarantine may have been made.
         newest = self.ledger.get_executions(
-            type="Curate", context=self.context, newest_first=True, limit=1, only=["sequence"]
+            type=MAKERS, context=self.context, newest_first=True, limit=1, only=["sequence"]
         )
         return next((_int(e.properties["sequence"]) for e in newest if "sequence" in e.properties), 0)
 
@@ -115,6 +109,16 @@ class Timeline:
         """The newest version that was made before an execution; None before the first."""
         return self._made(newest_first=True, last=execution - 1)
 
+    def made_in(self, run: int) -> list[Version]:
+        """The first version that was made inside a run of a job, if any was."""
+        made = self.ledger.get_artifacts(
+            type="TableVersion",
+            context=self.context,
+            filter_query=f"properties.run.int_value = {run} AND properties.dataset.string_value = '{self.dataset}'",
+            limit=1,
+        )
+        return [_version(artifact) for artifact in made]
+
     def making(
         self,
         *,
@@ -139,7 +143,7 @@ class Timeline:
             if moment is not None
         ]
         return self.ledger.get_executions(
-            type="Curate",
+            type=MAKERS,
             context=self.context,
             having="version",
             until=last,
@@ -151,9 +155,7 @@ class Timeline:
 
     def count_making(self, *, last: int, among: Collection[int] | None = None) -> int:
         """How many curations, of those with this number or a smaller one, or of some such, made a version."""
-        return self.ledger.count_executions(
-            type="Curate", context=self.context, having="version", until=last, ids=among
-        )
+        return self.ledger.count_executions(type=MAKERS, context=self.context, having="version", until=last, ids=among)
 
     def refusing(self, limit: int | None) -> list[Execution]:
         """The newest curations that refused files, or failed: ``limit`` at most of either, with just what they say."""
@@ -163,7 +165,7 @@ class Timeline:
     def superseding(self, *, after: int | None = None) -> list[Execution]:
         """The curations that superseded others, just with that and their version; those after an execution, or all."""
         return self.ledger.get_executions(
-            type="Curate", context=self.context, saying="supersedes", after=after, only=["supersedes", "version"]
+            type=MAKERS, context=self.context, saying="supersedes", after=after, only=["supersedes", "version"]
         )
 
     def hidden(self, version: Version, *, after: int | None = None) -> dict[int, set[str] | None]:
@@ -195,6 +197,34 @@ class Timeline:
             frame = frame.join(gone, on=["_execution", "_raw"], how="anti", maintain_order="left")
         return frame
 
+    def left_out(self, frame: pl.LazyFrame, version: Version, *, after: int | None = None) -> pl.LazyFrame:
+        """Of some rows those that a version leaves out, because of what executions after one superseded."""
+        hidden = self.hidden(version, after=after)
+        whole = pl.col("_execution").is_in([execution for execution, raws in hidden.items() if raws is None])
+        rows = [(execution, raw) for execution, raws in hidden.items() for raw in raws or ()]
+        gone = pl.LazyFrame(rows, schema={"_execution": pl.Int64, "_raw": pl.String}, orient="row")
+        # A filter skips files and row groups by their statistics, which a join does not.
+        near = frame.filter(
+            pl.col("_execution").is_in({execution for execution, _ in rows}),
+            pl.col("_raw").is_in({raw for _, raw in rows}),
+        )
+        return pl.concat([frame.filter(whole), near.join(gone, on=["_execution", "_raw"], how="semi")])
+
+    @cached_property
+    def moments(self) -> dict[int, datetime]:
+        """Of every execution that made a version, from when on reads of a moment show what it made, in their order.
+
+        What a run of a job made that is under way still counts from when it was committed.
+        """
+        ends = ended(self.ledger, {version.run for version in self.versions if version.run is not None})
+        found: dict[int, datetime] = {}
+        last: datetime | None = None
+        for version in self.versions:
+            own = max(version.committed_at, ends.get(version.run or 0, version.committed_at))
+            last = own if last is None else max(own, last)  # it shows what those before it show
+            found[version.execution] = last
+        return found
+
     @property
     def context(self) -> tuple[str, str]:
         """What its records belong to in the ledger: a context's type and name."""
@@ -204,7 +234,7 @@ class Timeline:
         self, limit: int | None, *, saying: str | None = None, state: ExecutionState | None = None
     ) -> list[Execution]:
         return self.ledger.get_executions(
-            type="Curate",
+            type=MAKERS,
             context=self.context,
             saying=saying,
             state=state,
@@ -227,6 +257,29 @@ class Timeline:
         return found
 
     def _known(self, as_of: datetime, last: Version) -> Version:
+        """The newest version that was visible at a moment.
+
+        A version shows the rows of all before it. So one that was made inside a run that was still under way hides
+        those after it too, by whomever they were made.
+        """
+        known = self._committed(as_of, last)
+        held = self._held_back(as_of)
+        if held is None or held.version > known.version:
+            return known
+        before = self.before(held.execution)
+        if before is None:
+            raise NotFoundError(
+                f"dataset '{self.dataset}' did not exist as of {as_of.isoformat()}: its first version, {held.version}, "
+                "was made in a run of a job that was under way then, and is visible from the run's end on"
+            )
+        return before
+
+    def _held_back(self, as_of: datetime) -> Version | None:
+        """The first version that was made in a run under way at a moment."""
+        made = [version for run in under_way(self.ledger, as_of) for version in self.made_in(run)]
+        return min(made, key=lambda version: version.version, default=None)
+
+    def _committed(self, as_of: datetime, last: Version) -> Version:
         """The newest version committed by a moment: versions, executions and moments all grow together."""
         first = self._made(newest_first=False) or last
         if as_of < first.committed_at:
@@ -262,46 +315,16 @@ def counts(execution: Execution) -> dict[str, tuple[int, int]]:
     return {sha: (read, rejected) for sha, (read, rejected) in json.loads(str(text)).items()} if text else {}
 
 
+def appended(execution: Execution) -> dict[str, int]:
+    """Rows that a curation appended for each raw file (sha256): of snapshots these are not all that were valid."""
+    kept = {sha: read - rejected for sha, (read, rejected) in counts(execution).items()}
+    text = execution.properties.get("appended", "")
+    return {**kept, **json.loads(str(text))} if text else kept
+
+
 def read(ledger: Ledger, dataset: str) -> Timeline:
     """What the ledger knows of a dataset's past."""
     return Timeline(ledger, dataset)
-
-
-def asked(
-    site: Site, name: str, version: int | None = None, as_of: datetime | str | None = None
-) -> tuple[Timeline, Version]:
-    """A dataset's past, and the version of it that a user asks for: by number, by a moment, or the newest.
-
-    Raises:
-        NotFoundError: no such dataset or version, or none yet at that moment, or it has not come.
-        ConfigError: both a version and a moment, or a moment without a time zone.
-    """
-    site.config.dataset(name)
-    if version is not None and as_of is not None:
-        raise ConfigError("give version or as_of, not both")
-    when = None if as_of is None else moment(as_of, site.config.timezone, "as_of")
-    past = read(site.ledger, name) if when is None else _settled(site.ledger, name)
-    state = past.at(version, when)
-    # The future is refused: what is known then would be another answer to the same question.
-    if when is not None and when > max(site.clock(), state.committed_at):
-        raise NotFoundError(f"as of {when.isoformat()} nothing is known yet; leave as_of out for the newest state")
-    return past, state
-
-
-def _settled(ledger: Ledger, name: str) -> Timeline:
-    """The dataset's past when no version is just becoming visible.
-
-    Such a version is stamped a moment before the ledger shows it, and a moment asked for in between
-    would be answered without it now and with it later. One whose process was killed gets its stamp
-    when it is carried out, so it need not be waited for any longer.
-    """
-    past = read(ledger, name)
-    for _ in range(_LOOKS):
-        if not past.in_flight:
-            break
-        time.sleep(_PAUSE)
-        past = read(ledger, name)
-    return past
 
 
 def columns(ledger: Ledger, dataset: str) -> list[str] | None:
@@ -333,6 +356,10 @@ def _version(artifact: Artifact) -> Version:
         uri=artifact.uri,
         table_version=_int(p["table_version"]),
         anomalies=_int(p["anomalies"]) if "anomalies" in p else None,
+        history=str(p.get("history", "events")),  # type: ignore[arg-type]  # one of the three is written
+        keys=tuple(json.loads(str(p.get("keys", "[]")))),
+        width=_int(p["width"]) if "width" in p else None,
+        run=_int(p["run"]) if "run" in p else None,
     )
 
 
