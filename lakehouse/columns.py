@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from lakehouse.schema import PROVENANCE, Schema
+from lakehouse.schema import PROVENANCE, Schema, converts
 
 __all__ = [
     "ALL",
@@ -24,6 +24,7 @@ __all__ = [
     "Function",
     "find",
     "from_json",
+    "of_inputs",
     "of_mapping",
     "personal",
     "reads",
@@ -50,10 +51,12 @@ class Column:
 
     Attributes:
         how: ``identity`` (typed, its name kept), ``rename``, ``expression`` or ``function``.
-        inputs: the columns of the raw file it is made from; ``("*",)`` for perhaps all of them.
+        inputs: the columns of the raw file it is made from, or of datasets (``aviation/flights.dep_delay``);
+            ``("*",)`` for perhaps all of them.
         reads: the features that an expression or function reads.
-        by: the SQL, the function's dotted path, or ``default 0`` where missing values are replaced.
-        own: the column of the raw file it was read from before a function changed it, else "".
+        by: the SQL, the function's dotted path, ``codes reference/sexes@3`` where codes are looked up, or ``default 0``
+            where missing values are replaced.
+        own: the column of the raw file it was read from before an expression or function changed it, else "".
     """
 
     how: Literal["identity", "rename", "expression", "function"]
@@ -82,6 +85,7 @@ def of_mapping(  # noqa: PLR0913  # the parts of a mapping, by name
     *,
     rename: Mapping[str, str] | None = None,
     derive: Mapping[str, str] | None = None,
+    codes: Mapping[str, str] | None = None,
     function: Function | None = None,
     name: str = "",
     declared: Mapping[str, Iterable[str]] | None = None,
@@ -92,7 +96,8 @@ def of_mapping(  # noqa: PLR0913  # the parts of a mapping, by name
     Args:
         schema: the features.
         rename: the raw column to the feature it becomes.
-        derive: feature to SQL expression over features that are not derived.
+        derive: feature to SQL expression over features that are not derived, but for its own.
+        codes: feature to the code table its values are looked up in.
         function: the dataset's own, run on a frame without rows.
         name: the function's dotted path.
         declared: feature to the features the function makes it from. Given, it is believed, and features that
@@ -108,9 +113,15 @@ def of_mapping(  # noqa: PLR0913  # the parts of a mapping, by name
     made = {
         feature: _read(back.get(feature, feature), feature, described.default)
         for feature, described in schema.features.items()
-        if not described.computed and feature not in derive
+        if not described.computed and (feature not in derive or converts(feature, derive[feature]))
     }
-    made |= {feature: _expression(sql, made) for feature, sql in derive.items()}
+    made |= {name: _coded(made[name], table) for name, table in (codes or {}).items() if name in made}
+    made |= {
+        feature: replace(_expression(sql, made), own=made[feature].raw)
+        for feature, sql in derive.items()
+        if converts(feature, sql)
+    }
+    made |= {feature: _expression(sql, made) for feature, sql in derive.items() if not converts(feature, sql)}
     read: Mapping[str, Iterable[str]] | None = declared or {}
     if function is not None and not declared:
         read = reads(
@@ -135,6 +146,10 @@ def find(made: Mapping[str, Column], name: str) -> Column | None:
 def _read(column: str, feature: str, default: Any) -> Column:
     by = "" if default is None else f"default {default}"
     return Column("identity" if column == feature else "rename", (column,), by=by)
+
+
+def _coded(read: Column, table: str) -> Column:
+    return replace(read, by=", ".join(filter(None, (f"codes {table}", read.by))))
 
 
 def _expression(sql: str, made: Mapping[str, Column]) -> Column:
@@ -166,9 +181,6 @@ def _inputs(names: Iterable[str], made: Mapping[str, Column]) -> tuple[str, ...]
 def reads(function: Function, dtypes: Mapping[str, pl.DataType]) -> dict[str, tuple[str, ...]] | None:
     """Which columns of its frame a function reads to make each column of its result.
 
-    The function gets a frame without rows; polars then tells, for one column of the result after the other,
-    which columns it would have to read (its projection pushdown). Join keys, filters and orders count as read.
-
     Args:
         function: LazyFrame to LazyFrame.
         dtypes: the columns of its frame.
@@ -181,32 +193,107 @@ def reads(function: Function, dtypes: Mapping[str, pl.DataType]) -> dict[str, tu
     # Beside its features a frame holds all that the raw file said.
     others = {f"_text:{number}": dtype for number, dtype in enumerate(_OTHERS)}
     # Where only the number of rows matters polars reads the narrowest column: one of nulls, so none of the features.
-    schema = {"_rows": pl.Null(), "_row": PROVENANCE["_row"], "_raw": PROVENANCE["_raw"], **others, **dtypes}
-    asked: set[str] = set()
+    frame = {"_rows": pl.Null(), "_row": PROVENANCE["_row"], "_raw": PROVENANCE["_raw"], **others, **dtypes}
+    found = _asked(function, {"": frame}, passed=True)
+    if found is None:
+        return None
+    asked = {name: {column for _, column in of} for name, of in found.items()}
+    return {
+        name: (ALL,) if of & others.keys() else tuple(column for column in dtypes if column in of)
+        for name, of in asked.items()
+    }
 
-    def read(columns: list[str] | None, predicate: pl.Expr | None, _n: int | None, _size: int | None) -> Iterator[Any]:
-        asked.update(schema if columns is None else columns)
-        if predicate is not None:
-            asked.update(predicate.meta.root_names())
-        yield pl.DataFrame(schema=schema if columns is None else {c: schema[c] for c in columns})
 
-    frame = register_io_source(read, schema=pl.Schema(schema))
-    found: dict[str, tuple[str, ...]] = {}
+def of_inputs(
+    schema: Schema,
+    function: Callable[..., pl.LazyFrame],
+    inputs: Mapping[str, Mapping[str, pl.DataType]],
+    *,
+    name: str,
+    declared: Mapping[str, Iterable[str]] | None = None,
+) -> dict[str, Column]:
+    """What each feature of a derived dataset is made from.
+
+    Args:
+        schema: the features.
+        function: makes them, of a frame an input, in their order; run on frames without rows. A query is one too.
+        inputs: the columns of each dataset it is given.
+        name: what it is called.
+        declared: feature to the columns of inputs it is made from, ``aviation/flights.dep_delay``; believed.
+
+    Returns:
+        A column a feature, in the schema's order; its inputs are columns of datasets, ``aviation/flights.dep_delay``.
+    """
+    known = {feature: tuple(read) for feature, read in (declared or {}).items()}
+    if not known.keys() >= schema.features.keys():
+        # With a column of nulls, as above; a function that minds it gets none.
+        found = _asked(function, {one: {"_rows": pl.Null(), **dtypes} for one, dtypes in inputs.items()})
+        found = _asked(function, inputs) if found is None else found
+        for feature in schema.features.keys() - known.keys():
+            asked = None if found is None else found.get(feature, set())
+            known[feature] = (
+                (ALL,)
+                if asked is None
+                else tuple(
+                    f"{one}.{column}" for one, dtypes in inputs.items() for column in dtypes if (one, column) in asked
+                )
+            )
+    return {feature: Column("function", known[feature], by=name) for feature in schema.features}
+
+
+def _asked(
+    function: Callable[..., pl.LazyFrame], frames: Mapping[str, Mapping[str, pl.DataType]], *, passed: bool = False
+) -> dict[str, set[tuple[str, str]]] | None:
+    """Which columns of its frames a function reads to make each column of its result.
+
+    The function gets frames without rows; polars then tells, for one column of the result after the other, which
+    columns it would have to read (its projection pushdown). Join keys, filters and orders count as read.
+
+    Args:
+        function: of a LazyFrame each.
+        frames: their columns.
+        passed: leave out what it passes through from its one frame.
+
+    Returns:
+        By column of the result pairs of frame and column; None where that cannot be known.
+    """
+    asked: set[tuple[str, str]] = set()
+
+    def empty(one: str, columns: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+        def read(
+            names: list[str] | None, predicate: pl.Expr | None, _n: int | None, _size: int | None
+        ) -> Iterator[Any]:
+            asked.update((one, name) for name in (columns if names is None else names))
+            if predicate is not None:
+                asked.update((one, name) for name in predicate.meta.root_names())
+            yield pl.DataFrame(schema=dict(columns) if names is None else {name: columns[name] for name in names})
+
+        return register_io_source(read, schema=pl.Schema(columns))
+
+    given = {one: empty(one, columns) for one, columns in frames.items()}
+    found: dict[str, set[tuple[str, str]]] = {}
     try:
-        result = function(frame)
+        result = function(*given.values())
         names = result.collect_schema().names()
         if asked:
             return None
         for name in names:
             one = result.select(name)
-            if name in schema and one.explain(optimizations=SAFE) == frame.select(name).explain(optimizations=SAFE):
-                continue  # it is passed through
+            if passed and _passes(one, name, *given.values()):
+                continue
             asked.clear()
             one.collect(optimizations=SAFE)
-            found[name] = (ALL,) if asked & others.keys() else tuple(column for column in dtypes if column in asked)
+            found[name] = set(asked)
     except (Exception, pl.exceptions.PanicException):  # noqa: BLE001  # whatever a user's function raises without rows
         return None
     return found
+
+
+def _passes(one: pl.LazyFrame, name: str, frame: pl.LazyFrame) -> bool:
+    """Whether a result of one column is just that column of the frame."""
+    if name not in frame.collect_schema():
+        return False
+    return one.explain(optimizations=SAFE) == frame.select(name).explain(optimizations=SAFE)
 
 
 def stepwise(made: Mapping[str, Column], name: str) -> bool:

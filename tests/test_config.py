@@ -239,6 +239,13 @@ def test_a_root_may_be_absolute_or_a_file_url(project, tmp_path):
     assert project.load().root == tmp_path / "y"
 
 
+def test_a_root_without_percent_codes_is_asked_for_as_delta_cannot_open_others(project):
+    project("lakehouse.yaml", "root: 100%\n")
+    assert project.load().root.name == "100%"
+    project("lakehouse.yaml", "root: a%20b\n")
+    assert "holds a percent code such as %20; name another folder" in project.problems()
+
+
 @pytest.mark.parametrize("url", ["s3://b/x", "gs://b", "az://b", "memory://x"])
 def test_object_storage_is_not_here_yet(project, url):
     project("lakehouse.yaml", f"root: {url}\n")
@@ -366,7 +373,7 @@ def test_a_value_that_fits_its_type_is_taken(project, feature):
         ("rename: {a: x}\nderive: {x: '1'}", "'x' is computed"),
         ("derive: {y: '1'}", "derive.y: 'y' is not a feature"),
         ("derive: {x: 'othr'}", "reads 'othr', which is not a feature. Did you mean 'other'?"),
-        ("derive: {x: 'x + 1'}", "reads 'x', which is derived itself"),
+        ("derive: {x: 'other', other: 'UPPER(x)'}", "reads 'other', which is derived itself"),
         ("derive: {x: 'SUM('}", "not an SQL expression"),
         ("derive: {x: 'SUM(LENGTH(other))'}", "one value for a whole batch"),
         ("derive: {x: \"(SELECT 1 FROM read_csv('/etc/passwd'))\"}", "queries and functions that read files"),

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import cast
 
 import polars as pl
 
+from lakehouse.config.derived import derived_problems
+from lakehouse.config.feeds import CodeTable
 from lakehouse.config.literals import unfit_values
 from lakehouse.config.models import Dataset
 from lakehouse.config.problems import Path
+from lakehouse.config.snapshot_time import LANDED
 from lakehouse.errors import nearest
-from lakehouse.schema import FeatureType
+from lakehouse.schema import Action, FeatureType, Rule, converts
 
-__all__ = ["dataset_problems"]
+__all__ = ["code_problems", "dataset_problems"]
 
 _ORDERED = (FeatureType.DATE, FeatureType.DATETIME)
 _PARTITIONS = (FeatureType.STRING, FeatureType.INT, FeatureType.DATE, FeatureType.BOOL)
+_LAST_BITS = 1e-12
 _QUERY = re.compile(r"\bselect\b|\bread_\w+\s*\(", re.IGNORECASE)
 
 
@@ -25,12 +29,15 @@ def dataset_problems(dataset: Dataset) -> Iterator[tuple[Path, str]]:
     """Every contradiction within a dataset: the key path it is about, and what is wrong."""
     yield from _names(dataset)
     yield from _roles(dataset)
-    yield from _renames(dataset)
-    yield from _derived(dataset)
-    yield from _declared(dataset)
+    if dataset.derived:
+        yield from derived_problems(dataset)
+    else:
+        yield from _fed(dataset)
+        yield from _mapped(dataset)
     yield from _checks(dataset)
     yield from _environments(dataset)
     yield from _needs(dataset)
+    yield from _kind(dataset)
     for name, feature in dataset.schema.features.items():
         for path, text in unfit_values(name, feature):
             yield ("schema", *path), text
@@ -113,6 +120,132 @@ def _needs(dataset: Dataset) -> Iterator[tuple[Path, str]]:
         yield ("schema", "freshness"), "is counted from event_time, which the dataset does not name"
 
 
+def _kind(dataset: Dataset) -> Iterator[tuple[Path, str]]:
+    """What a load kind needs, and what makes sense for another one alone."""
+    kind = dataset.history
+    if dataset.keyed and not dataset.keys:
+        yield ("keys",), f"history is {kind}, which are of something; name the features that tell what: keys: [...]"
+    if kind != "snapshots":
+        for key, said in (("snapshot_time", dataset.snapshot_time != LANDED), ("max_deleted", dataset.max_deleted)):
+            if said:
+                yield (key,), f"is of snapshots, and history is {kind}; take it out, or set history: snapshots"
+    if kind != "changes" and dataset.delete_when is not None:
+        yield ("delete_when",), f"is of changes, and history is {kind}; take it out, or set history: changes"
+    event = dataset.schema.features.get(dataset.event_time or "")
+    if kind == "changes" and event is not None:
+        inside = dataset.schema.within(dataset.validation.environment).features if _known(dataset) else {}
+        path = str(dataset.event_time)
+        told = dataset.schema.action_of(Rule.PRESENCE, path) is Action.WARN
+        if not event.required or not event.checked or told or (inside and path not in inside):
+            why = "a change must say since when it is true"
+            yield ("event_time",), f"{why}: '{path}' must be required, and an error where it is missing"
+
+
+def _known(dataset: Dataset) -> bool:
+    """Whether the environment of its rows is one of its schema's."""
+    wanted = dataset.validation.environment
+    return wanted is None or wanted in dataset.schema.known_environments()
+
+
+def _deleting(dataset: Dataset) -> Iterator[tuple[Path, str]]:
+    """Which rows of a feed are deletes, which a row must say by itself."""
+    if dataset.delete_when is not None:
+        problem = _expression(
+            dataset.delete_when, dataset.schema.dtypes, {}, "a row must say by itself that it deletes", boolean=True
+        )
+        if problem:
+            yield ("delete_when",), problem
+
+
+def _fed(dataset: Dataset) -> Iterator[tuple[Path, str]]:
+    """Where its rows come from, which only one key may say."""
+    if dataset.source and dataset.sources:
+        yield ("sources",), "source and sources are both set; move the one source below sources"
+    if not dataset.source_names:
+        yield ("source",), "is required and missing; name the source, or several below sources; or inputs, to derive it"
+    if len(dataset.source_names) > 1 and dataset.history == "snapshots":
+        yield (
+            ("sources",),
+            (
+                "a snapshot is the full picture, and of several sources none is; curate each into a dataset of its "
+                "own, and put those together in a derived dataset"
+            ),
+        )
+
+
+def _mapped(dataset: Dataset) -> Iterator[tuple[Path, str]]:
+    """What is wrong with how the files of each source become rows."""
+    found: dict[tuple[Path, str], list[str]] = {}
+    names = tuple(dataset.sources) or ("",)
+    for source in names:
+        one = dataset.of(source) if source else dataset
+        for path, text in (*_renames(one), *_derived(one), *_declared(one), *_coded(one), *_deleting(one)):
+            found.setdefault((_where(dataset, source, path), text), []).append(source)
+    for (path, text), sources in found.items():
+        some = path[0] != "sources" and len(sources) < len(names)
+        yield path, f"{text} (as source '{sources[0]}' is mapped)" if some else text
+
+
+def _where(dataset: Dataset, source: str, path: Path) -> Path:
+    """Where the key of a source's mapping stands: what it says itself, or what is said for all."""
+    own: object = dataset.sources.get(source)
+    for part in path[:2]:
+        own = own.get(part) if isinstance(own, Mapping) else getattr(own, str(part), None)
+    return path if own is None or own == {} else ("sources", source, *path)
+
+
+def _coded(dataset: Dataset) -> Iterator[tuple[Path, str]]:
+    """The features whose codes are looked up."""
+    features = dataset.schema.features
+    for name in dataset.codes:
+        feature = features.get(name)
+        if feature is None:
+            yield ("codes", name), f"'{name}' is not a feature.{nearest(name, features)}"
+        elif feature.computed:
+            yield ("codes", name), f"'{name}' is computed, so no file holds a code for it"
+        elif feature.repeated or feature.type is FeatureType.STRUCT:
+            yield ("codes", name), f"'{name}' is {feature.kind}; a code stands for a single value"
+
+
+def code_problems(
+    dataset: Dataset, datasets: Mapping[str, Dataset], named: Collection[str]
+) -> Iterator[tuple[Path, str]]:
+    """What is wrong between a dataset's codes and the datasets that hold them.
+
+    Args:
+        dataset: the dataset.
+        datasets: those that could be read.
+        named: all that have a file.
+    """
+    feeds: list[tuple[Path, Mapping[str, CodeTable]]] = [(("codes",), dataset.codes)]
+    feeds += [(("sources", source, "codes"), feed.codes) for source, feed in dataset.sources.items()]
+    for place, codes in feeds:
+        for name, table in codes.items():
+            here = (*place, name)
+            known = datasets.get(table.dataset)
+            if table.dataset not in named:
+                yield (*here, "dataset"), f"there is no dataset '{table.dataset}'.{nearest(table.dataset, named)}"
+            elif table.dataset == dataset.name:
+                yield (*here, "dataset"), "is this dataset itself; codes are looked up in another"
+            elif known is not None:
+                yield from _code_columns(dataset, name, table, known, here)
+
+
+def _code_columns(
+    dataset: Dataset, name: str, table: CodeTable, known: Dataset, here: Path
+) -> Iterator[tuple[Path, str]]:
+    features = known.schema.features
+    for key, column in (("from", table.from_), ("to", table.to)):
+        feature = features.get(column)
+        if feature is None:
+            yield (*here, key), f"'{column}' is not a feature of '{table.dataset}'.{nearest(column, features)}"
+        elif feature.repeated or feature.type is FeatureType.STRUCT:
+            yield (*here, key), f"'{column}' is {feature.kind}; it must be a single value"
+    wanted, given = dataset.schema.features.get(name), features.get(table.to)
+    if wanted is not None and given is not None and wanted.dtype != given.dtype:
+        yield (*here, "to"), f"'{table.to}' of '{table.dataset}' is {given.kind}, and '{name}' is {wanted.kind}"
+
+
 def _renames(dataset: Dataset) -> Iterator[tuple[Path, str]]:
     features, taken = dataset.schema.features, dict[str, str]()
     for old, new in dataset.rename.items():
@@ -134,10 +267,14 @@ def _derived(dataset: Dataset) -> Iterator[tuple[Path, str]]:
     by_function = "which is made by the function, which runs after; make this one there too"
     made = {name: by_function for name in features if name not in readable}
     made |= dict.fromkeys(dataset.derive, "which is derived itself; write that expression out here")
+    converted = {name for name, sql in dataset.derive.items() if converts(name, sql)}
     for name, sql in dataset.derive.items():
         if name not in features:
             yield ("derive", name), f"'{name}' is not a feature; add it to schema.features.{nearest(name, features)}"
-        problem = _expression(sql, readable, made, "a derived value must come from its own row")
+        # Conversions are made side by side, of the values in the file; what else is derived sees what they gave.
+        others = converted - {name} if name in converted else frozenset[str]()
+        before = {feature: dtype for feature, dtype in readable.items() if feature not in others}
+        problem = _expression(sql, before, made, "a derived value must come from its own row")
         if problem:
             yield ("derive", name), problem
 
@@ -210,9 +347,19 @@ def _across(expression: pl.Expr, dtypes: Mapping[str, pl.DataType]) -> str:
             continue  # the samples do not suit it
         if together.len() == 1:
             together = together.new_from_index(0, rows.height)
-        if together.len() != alone.len() or not together.eq_missing(alone).all():
+        if together.len() != alone.len() or not _alike(together, alone).all():
             return str(part)
     return ""
+
+
+def _alike(one: pl.Series, other: pl.Series) -> pl.Series:
+    """Where values are the same; polars divides one row and several in two ways, which differ in the last bit."""
+    same = one.eq_missing(other)
+    return (
+        same | ((one - other).abs() <= _LAST_BITS * other.abs()).fill_null(value=False)
+        if one.dtype.is_float()
+        else same
+    )
 
 
 def _sample(name: str, dtype: pl.DataType) -> pl.Series:

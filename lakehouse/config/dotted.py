@@ -68,12 +68,14 @@ def load_functions(config: Config, datasets: Iterable[str]) -> None:
     """
     wrong = []
     for name in datasets:
-        try:
-            curate_function(config.dataset(name), config.project)
-        except ConfigError as error:
-            wrong.append(str(error))
+        dataset = config.dataset(name)
+        for one in [dataset.of(source) for source in dataset.source_names] or [dataset]:
+            try:
+                curate_function(one, config.project)
+            except ConfigError as error:
+                wrong.append(str(error))
     if wrong:
-        raise ConfigError("; ".join(wrong))
+        raise ConfigError("; ".join(dict.fromkeys(wrong)))
 
 
 def _module(name: str, dotted: str, project: Path) -> ModuleType:

@@ -25,11 +25,11 @@ _FORMER = {FeatureType.BYTES: "binary"}
 """What types were called when the first hashes were made."""
 
 
-def fingerprint(dataset: Dataset, source: Source) -> str:
-    """The hash of a dataset that is curated from a source, 64 hexadecimal digits."""
+def fingerprint(dataset: Dataset, source: Source | None) -> str:
+    """The hash of a dataset that is curated from a source, or derived (None), 64 hexadecimal digits."""
     schema = dataset.schema
     decides: dict[str, Any] = {
-        "format": source.format.model_dump(mode="json"),
+        "format": None if source is None else source.format.model_dump(mode="json"),
         "features": [[name, _feature(schema, name, feature)] for name, feature in schema.features.items()],
         **dataset.mapping,
         "max_rejected": str(dataset.max_rejected),

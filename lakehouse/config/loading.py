@@ -13,8 +13,11 @@ from pydantic import SecretStr
 
 from lakehouse import formats
 from lakehouse.config import yaml
-from lakehouse.config.checks import dataset_problems
+from lakehouse.config.checks import code_problems, dataset_problems
+from lakehouse.config.derived import cycles, input_problems
 from lakehouse.config.dotted import load_object
+from lakehouse.config.feature_sets import feature_problems
+from lakehouse.config.features import FeatureSet
 from lakehouse.config.models import Config, Dataset, Job, Settings
 from lakehouse.config.openlineage import OpenLineage
 from lakehouse.config.problems import File, Problems
@@ -29,9 +32,10 @@ SOURCES = {"files": "lakehouse.sources.files.FilesSource", "http": "lakehouse.so
 """The kinds of source that come with the lake, by the ``type`` that picks them."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-_ZONES = ("raw", "curated", "quarantine", "statistics")
-_FOLDERS = ("sources", "datasets", "jobs")
+_ZONES = ("raw", "curated", "quarantine", "statistics", "features")
+_FOLDERS = ("sources", "datasets", "jobs", "features")
 _DATABASES = ("sqlite", "mysql+pymysql", "postgresql+psycopg")
+_ONLINE = ("sqlite", "redis", "rediss")
 
 
 def load(folder: Path | str, env: str | None = None, environ: Mapping[str, str] = os.environ) -> Config:
@@ -69,9 +73,12 @@ class _Loading:
         sources = self._sources(tuple(root / zone for zone in _ZONES))
         datasets = self._datasets()
         jobs = self._jobs(settings.timezone)
+        feature_sets = self._feature_sets()
         self._references(datasets, jobs)
+        self._feature_references(feature_sets, datasets)
         metadata = self._metadata(settings.metadata, root, settings_file)
         self._hide_openlineage(settings.openlineage)
+        online = self._online(settings.online, root, settings_file)
         self._problems.raise_any(self._secrets.redact)
         return Config(
             folder=self._folder,
@@ -84,6 +91,8 @@ class _Loading:
             sources=sources,
             datasets=datasets,
             jobs=jobs,
+            feature_sets=feature_sets,
+            online=SecretStr(online),
             redact=self._secrets.redact,
         )
 
@@ -280,23 +289,47 @@ class _Loading:
                 found[parts[0]] = job
         return found
 
+    def _feature_sets(self) -> dict[str, FeatureSet]:
+        found = {}
+        for _, parts, file in self._yaml_files("features"):
+            if len(parts) != 1:
+                self._problems.add(file, (), "a feature set's file is features/<name>.yaml, one level")
+                continue
+            if not self._keep("features", parts[0], file) or not self._no_name(file):
+                continue
+            feature_set = self._problems.value(FeatureSet, {**file.document.data, "name": parts[0]}, file)
+            if feature_set is not None:
+                found[parts[0]] = feature_set
+        return found
+
     def _no_name(self, file: File) -> bool:
         if "name" in file.document.data:
             self._problems.add(file, ("name",), "unknown key. The file's path is the name.")
         return "name" not in file.document.data
 
     def _references(self, datasets: Mapping[str, Dataset], jobs: Mapping[str, Job]) -> None:
-        for name, file in self._files["datasets"].items():
-            source = datasets[name].source if name in datasets else file.document.data.get("source")
-            if isinstance(source, str) and source not in self._files["sources"]:
-                hint = nearest(source, self._files["sources"]) or " There is no file in sources/."
-                self._problems.add(file, ("source",), f"there is no source '{source}'.{hint}")
+        for file in self._files["datasets"].values():
+            for key, source in _named_sources(file.document.data):
+                if source not in self._files["sources"]:
+                    hint = nearest(source, self._files["sources"]) or " There is no file in sources/."
+                    self._problems.add(file, key, f"there is no source '{source}'.{hint}")
+        for name, of_it in datasets.items():
+            known = of_it, datasets, self._files["datasets"]
+            for path, text in (*code_problems(*known), *input_problems(*known)):
+                self._problems.add(self._files["datasets"][name], path, text)
+        for looped, path, text in cycles(datasets):
+            self._problems.add(self._files["datasets"][looped], path, text)
         for name, job in jobs.items():
-            for index, dataset in enumerate(job.datasets):
-                if dataset not in self._files["datasets"]:
-                    hint = nearest(dataset, self._files["datasets"]) or " There is no file in datasets/."
-                    text = f"there is no dataset '{dataset}'.{hint}"
+            for index, named in enumerate(job.datasets):
+                if named not in self._files["datasets"]:
+                    hint = nearest(named, self._files["datasets"]) or " There is no file in datasets/."
+                    text = f"there is no dataset '{named}'.{hint}"
                     self._problems.add(self._files["jobs"][name], ("datasets", index), text)
+
+    def _feature_references(self, feature_sets: Mapping[str, FeatureSet], datasets: Mapping[str, Dataset]) -> None:
+        for name, feature_set in feature_sets.items():
+            for path, text in feature_problems(feature_set, datasets, self._files["datasets"]):
+                self._problems.add(self._files["features"][name], path, text)
 
     def _root(self, root: str, file: File | None) -> Path:
         where = file or "lakehouse.yaml"
@@ -314,7 +347,10 @@ class _Loading:
         if "\0" in root or "?" in root:
             self._problems.add(where, ("root",), "may not hold '?' or a zero byte")
             return self._project
-        return Path(os.path.abspath(self._project / Path(root).expanduser()))  # noqa: PTH100  # see load()
+        made = Path(os.path.abspath(self._project / Path(root).expanduser()))  # noqa: PTH100  # see load()
+        if unquote(str(made)) != str(made):  # Delta would look for its tables in the folder that the codes stand for
+            self._problems.add(where, ("root",), f"'{made}' holds a percent code such as %20; name another folder")
+        return made
 
     def _metadata(self, given: SecretStr | None, root: Path, file: File | None) -> str:
         if given is None:
@@ -337,12 +373,35 @@ class _Loading:
         name, mark, query = path.partition("?")
         return f"{scheme}:///{self._project / name}{mark}{query}"
 
+    def _online(self, given: SecretStr | None, root: Path, file: File | None) -> str:
+        if given is None:
+            return f"sqlite:///{root / 'online.db'}"
+        url = given.get_secret_value()
+        self._secrets.hide_url(url)
+        scheme, colon, rest = url.partition("://")
+        if file is not None and (file.name, ("online",)) in self._problems.unfilled:
+            return url
+        if not colon or scheme not in _ONLINE or (scheme == "sqlite" and not rest.removeprefix("/")):
+            text = "must be a store's URL: sqlite:///data/online.db or redis://host:6379/0 (rediss:// with TLS)"
+            self._problems.add(file or "lakehouse.yaml", ("online",), text)
+            return url
+        return f"sqlite:///{self._project / rest.removeprefix('/')}" if scheme == "sqlite" else url
+
     def _hide_openlineage(self, given: OpenLineage | None) -> None:
         if given is None:
             return
         self._secrets.hide_url(given.transport.url or "")
         if given.transport.auth is not None:
             self._secrets.hide(given.transport.auth.api_key.get_secret_value())
+
+
+def _named_sources(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The sources that a dataset's file names, and where."""
+    source, several = data.get("source"), data.get("sources")
+    if isinstance(source, str) and source:
+        yield ("source",), source
+    if isinstance(several, dict):
+        yield from ((("sources", name), name) for name in several if isinstance(name, str))
 
 
 def _any_format() -> Format:
