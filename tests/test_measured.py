@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lakehouse import Lake, generate_statistics
+from lakehouse import Lake, generate_statistics, timeline
 from lakehouse.errors import ConfigError, FormatError, NotFoundError, RecordError
 from lakehouse.integrity.measured import check_measured
 from lakehouse.measured import judging, summing
@@ -89,8 +89,8 @@ def test_a_curation_keeps_what_its_rows_are_like_and_what_is_odd_about_them(proj
     assert statistics.rows == kept.properties["rows"] == 2
     assert [(one.path, one.rule, one.rows) for one in statistics.broken] == [("flight", Rule.TYPE, 1)]
     assert kept.properties["at"] == "2013-01-01"
-    assert kept_files(project) == [f"{FLIGHTS}/2/anomalies.json", f"{FLIGHTS}/2/statistics.parquet"]
-    assert kept.uri == f"statistics/{FLIGHTS}/2/statistics.parquet"
+    assert kept_files(project) == [f"{FLIGHTS}/3/anomalies.json", f"{FLIGHTS}/3/statistics.parquet"]
+    assert kept.uri == f"statistics/{FLIGHTS}/3/statistics.parquet"
     assert (project.folder / "data" / found.uri).is_file()
     assert messages(project) == []
 
@@ -137,7 +137,7 @@ def test_what_is_odd_about_a_batch_is_told_counted_and_recorded(project):
         (found,) = artifacts(lake, "Anomalies")
         assert done.anomalies == version.anomalies == 1
         assert (found.properties["errors"], found.properties["warnings"]) == (1, 0)
-        assert "Anomalies aviation/flights@2: 1 error" in str(lake.lineage(f"execution:{done.execution}"))
+        assert "Anomalies aviation/flights@3: 1 error" in str(lake.lineage(f"execution:{done.execution}"))
         assert lake.validate(FLIGHTS).to_json() == (project.folder / "data" / found.uri).read_text()
 
 
@@ -298,9 +298,10 @@ def test_kept_statistics_add_up_to_those_of_all_rows_whatever_happened(tmp_path_
                     for file in sorted((project.folder / "data" / "statistics").rglob("*.parquet"))[:which]:
                         file.unlink()
             lake.run("nightly")
+        moments = timeline.read(lake._site.ledger, FLIGHTS).moments
         for version in lake.history(FLIGHTS):
             assert told(lake.statistics(FLIGHTS, version=version.version)) == told(measured_anew(lake, version.version))
-            assert lake.statistics(FLIGHTS, as_of=version.committed_at).rows == version.total
+            assert lake.statistics(FLIGHTS, as_of=moments[version.execution]).rows == version.total
             assert lake.statistics(FLIGHTS, version=version.version, batch=True).rows == version.rows
 
 
@@ -382,7 +383,7 @@ def test_a_file_is_judged_before_it_lands_and_as_its_curation_does_and_nothing_i
         before = _listed(project)
         found = lake.validate(FLIGHTS, file=file)
         assert _listed(project) == before
-        assert len(lake._site.ledger.get_executions()) == 2
+        assert len(lake._site.ledger.get_executions()) == 3  # of the run, the landing and the curation
     assert {odd.rule for odd in found.anomalies} >= {Rule.ROWS, Rule.DOMAIN}
     project.deliver("2.csv", file.read_text())
     project.run()

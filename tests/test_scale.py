@@ -244,10 +244,12 @@ def test_a_moment_between_any_two_versions_finds_the_older_one(project):
         past = timeline.read(lake._site.ledger, project.flights)
         assert len(past.versions) == 9
         for version in past.versions:
-            assert timeline.read(lake._site.ledger, project.flights).at(as_of=version.committed_at) == version
+            anew = timeline.read(lake._site.ledger, project.flights)
+            assert anew.at(as_of=past.moments[version.execution]) == version
             assert past.at(version.version) == version
         for older, newer in zip(past.versions, past.versions[1:], strict=False):
-            middle = older.committed_at + (newer.committed_at - older.committed_at) / 2
+            shown = past.moments[older.execution]
+            middle = shown + (past.moments[newer.execution] - shown) / 2
             assert past.at(as_of=middle) == older
         assert past.last == past.versions[-1]
         assert past.newest(3) == past.versions[-3:]

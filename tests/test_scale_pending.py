@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from looking import reckon
 
 from lakehouse import timeline
-from lakehouse.curation.pending import look, newest_look
+from lakehouse.curation.pending import Again, Together, look, newest_looks
 from lakehouse.metadata import Ledger
 from lakehouse.records import Artifact, Context, EventType, Execution, ExecutionState, Sighting, raw_id, utc_now
 
@@ -112,10 +112,14 @@ class Recorded:
                 return
             gone |= ended
 
+    def said(self, dataset):
+        """What a curation says as it begins."""
+        return {"fingerprint": self.fingerprints[dataset]}
+
     def batch(self, dataset, pending, files, bad, *, anew, gone, refused, stop):  # noqa: PLR0913
         """One batch as a curation records it; the rows it replaced, None when it was killed or failed."""
         about, fingerprint = [Context("Dataset", dataset)], self.fingerprints[dataset]
-        begun = Execution("Curate", state=ExecutionState.RUNNING, properties={"fingerprint": fingerprint})
+        begun = Execution("Curate", state=ExecutionState.RUNNING, properties=self.said(dataset))
         schema = Artifact("Schema", name=f"{dataset}:{fingerprint}", external_id=f"schema/{dataset}/{fingerprint}")
         execution = self.ledger.put_execution(begun, [(schema, EventType.INPUT)], about).execution_id
 
@@ -190,10 +194,10 @@ class Recorded:
             if only not in slow.files:
                 return None
             slow.files = [only]
-        arguments = {"fingerprint": fingerprint, "again": again, "only": None if only is None else [only]}
+        arguments = {"fingerprint": fingerprint, "again": Again((only,) if only else ()) if again else None}
         whole = look(self.ledger, source, past, **arguments)
         assert (whole.visible, whole.live, whole.earlier) == (slow.visible, slow.live, slow.earlier)
-        short = look(self.ledger, source, past, since=newest_look(past, source), **arguments)
+        short = look(self.ledger, source, past, since=newest_looks(past, [source]).get(source), **arguments)
         for found in (whole, short):
             assert [f.sha256 for f in found.files] == slow.files
             assert (found.refused, found.foreign, found.left) == (slow.refused, slow.foreign, slow.left)
@@ -213,3 +217,152 @@ def test_a_look_since_an_earlier_one_finds_what_a_look_at_everything_finds(steps
         recorded = Recorded(ledger)
         for step in steps:
             recorded.take(step)
+
+
+SEVERAL = ["arrive"] * 6 + ["land"] * 2 + ["configure", "again", "sources", "sources"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """Something that happens to a dataset with one or two of three sources."""
+
+    kind: str
+    source: str
+    sources: tuple
+    seen: list  # (origin, content)
+    bad: set  # contents that are refused
+    size: int  # of batches
+    stop: str  # how the curation is killed
+    seed: int
+
+
+CHANGES = st.builds(
+    Change,
+    st.sampled_from(SEVERAL),
+    st.sampled_from("ab"),
+    st.sampled_from([("a",), ("a", "b"), ("a", "b"), ("b", "a"), ("b",), ("b", "c")]),
+    st.lists(st.tuples(st.sampled_from("12"), st.sampled_from(CONTENTS)), min_size=1, max_size=3),
+    st.sets(st.sampled_from(CONTENTS), max_size=1),
+    st.integers(1, 3),
+    st.sampled_from(["", "", "", "", "begun", "prepared"]),
+    st.integers(0, 1 << 16),
+)
+
+
+@dataclasses.dataclass
+class Part:
+    """What is pending, as a batch of some of its files sees it: contents by their sha256 alone."""
+
+    pending: Together
+    batch: list
+
+    def replaced(self, read, *, anew):
+        """The rows that these contents of the batch replace."""
+        return self.pending.replaced([f for f in self.batch if f.sha256 in read], anew=anew)
+
+    def superseded(self, gone):
+        """The same in the ledger's form."""
+        return self.pending.superseded(gone)
+
+    def seen_after(self, gone):
+        """The looks to keep."""
+        self.looks = self.pending.looks_after(gone)
+        return self
+
+    def to_json(self):
+        """The looks, as they are kept."""
+        return self.looks
+
+
+class Several(Recorded):
+    """A ledger of one dataset with several sources; each curation's looks are compared with looks at everything."""
+
+    def __init__(self, ledger):
+        super().__init__(ledger)
+        self.named = ("a", "b")
+        self.marks = dict.fromkeys("abc", "f")
+        self.refused = set()
+
+    def said(self, dataset):  # noqa: ARG002  # there is one
+        """What a curation says as it begins."""
+        marks = {source: self.marks[source] for source in self.named}
+        if len(marks) == 1:
+            return {"fingerprint": marks[self.named[0]]}
+        return {"fingerprint": "-".join(marks.values()), "fingerprints": json.dumps(marks)}
+
+    def take(self, step):
+        """Let it happen."""
+        chance = random.Random(step.seed)
+        if step.kind == "sources":
+            self.named = step.sources
+        if step.kind == "configure":
+            self.marks[step.source] = "g" if self.marks[step.source] == "f" else "f"
+        if step.kind in {"arrive", "land"}:
+            self.land(step.source, step.seen, killed=False)
+        if step.kind != "land":
+            self.curated(step, chance, again=step.kind == "again")
+
+    def look(self, since, *, again):
+        """Each source's part, and all together."""
+        past = timeline.read(self.ledger, DATASETS[0])
+        return Together(
+            {
+                source: look(
+                    self.ledger, source, past, fingerprint=self.marks[source], since=since.get(source),
+                    again=Again() if again else None, others=[other for other in self.named if other != source],
+                )
+                for source in self.named
+            }
+        )  # fmt: skip
+
+    def curated(self, step, chance, *, again):
+        """A curation of what is pending; afterwards what lies at the sources is there, once."""
+        self.settle(DATASETS[0])
+        whole = self.look({}, again=again)
+        pending = self.look(newest_looks(timeline.read(self.ledger, DATASETS[0]), self.named), again=again)
+        assert (pending.files, pending.refused, pending.left) == (whole.files, whole.refused, whole.left)
+        assert pending.foreign == whole.foreign
+        for read in ((), whole.files, whole.files[::2]):
+            gone = whole.replaced(read)
+            assert pending.replaced(read) == gone
+            assert pending.superseded(gone) == whole.superseded(gone)
+        if pending.foreign and not again:
+            return
+        files, rounds = list(pending.files), []
+        while files:  # no batch may hold the same bytes of two sources
+            first = {f.sha256: f for f in reversed(files)}
+            rounds.append([f for f in files if first[f.sha256] is f])
+            files = [f for f in files if first[f.sha256] is not f]
+        anew = bool(pending.foreign)
+        batches = [some[at : at + step.size] for some in rounds for at in range(0, len(some), step.size)]
+        batches = (rounds if anew else batches) or [[]] * bool(anew or pending.replaced(()))
+        stopped, gone = chance.randrange(len(batches) or 1), frozenset()
+        for number, batch in enumerate(batches):
+            ended = self.batch(
+                DATASETS[0], Part(pending, batch), batch, step.bad, anew=anew and not number,
+                gone=gone if number == len(batches) - 1 else None, refused=False,
+                stop=step.stop if number == stopped else "",
+            )  # fmt: skip
+            self.refused |= step.bad
+            if ended is None:
+                return
+            gone |= ended
+        self.right()
+
+    def right(self):
+        """What counts of each source is what lies there now, each content once, but for what was refused."""
+        for source in self.named:
+            slow = reckon(self.ledger, source, DATASETS[0], "")
+            shown = [sha for _, sha in slow.visible - slow.foreign]
+            assert len(shown) == len(set(shown))
+            assert slow.live - set(shown) <= self.refused
+            assert set(shown) - slow.live <= {sha for new in slow.live & self.refused for sha in slow.earlier[new]}
+
+
+@settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
+@given(st.lists(CHANGES, min_size=8, max_size=16))
+def test_each_source_is_looked_at_for_itself_whatever_became_of_the_others(steps):
+    with Ledger("sqlite://") as ledger:
+        several = Several(ledger)
+        for step in steps:
+            several.take(step)

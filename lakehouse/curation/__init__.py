@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 
-from lakehouse import columns, measured, timeline
+from lakehouse import columns, measured, timeline, views
 from lakehouse.config import Dataset
-from lakehouse.curation import commit, measuring, planning
-from lakehouse.curation.batch import Stamp, Written, cut, write
-from lakehouse.curation.pending import Rows, look, newest_look
+from lakehouse.curation import arrivals, batching, commit, measuring, planning, snapshots
+from lakehouse.curation.arrivals import Order
+from lakehouse.curation.batch import Written, merged, write
+from lakehouse.curation.commit import abreast
+from lakehouse.curation.deriving import derive
+from lakehouse.curation.intakes import Intake, intakes, joined
+from lakehouse.curation.pending import Again, Rows
 from lakehouse.curation.planning import Batch, Given
 from lakehouse.curation.reasons import commonest, proposal
-from lakehouse.curation.rehearsing import mapping_of, rehearse
-from lakehouse.environment import code_hash
-from lakehouse.errors import IntegrityError, SchemaError, StorageError
+from lakehouse.curation.rehearsing import rehearse
+from lakehouse.curation.stamping import Stamp
+from lakehouse.curation.summary import counted, summary
+from lakehouse.errors import ConfigError, IntegrityError, SchemaError, StorageError
 from lakehouse.faults import point
 from lakehouse.formats import Raw
+from lakehouse.moments import moment
 from lakehouse.records import (
     Artifact,
     Context,
@@ -35,37 +41,64 @@ from lakehouse.records import (
     ExecutionState,
     Note,
     Progress,
+    RawFile,
     Value,
     printable,
 )
 from lakehouse.site import Site
 
-__all__ = ["curate", "rehearse"]
+__all__ = ["abreast", "curate", "rehearse"]
 
-_TOLD, _KEPT = 3, 20  # reasons of rejected rows, the most frequent ones: in a message, and in the ledger
+_TOLD = 3  # reasons of rejected rows, the most frequent ones, in a message
 
 
-def curate(site: Site, name: str, *, again: bool = False, raw: Sequence[str] | None = None) -> Curated:
-    """Take in everything pending for a dataset, in one commit a batch.
+def curate(
+    site: Site,
+    name: str,
+    *,
+    again: bool = False,
+    raw: Sequence[str] | None = None,
+    since: datetime | str | None = None,
+) -> Curated:
+    """Take in everything pending for a dataset, in one commit a batch; or derive it anew from its inputs.
 
     Args:
         site: the opened lake.
         name: the dataset.
         again: take every raw file again; the new rows supersede the old ones. Needed once after the
             schema, the mapping or the function changed, if old rows should follow.
-        raw: with ``again``: only the raw files whose sha256 starts with one of these.
+        raw: take only the raw files again whose sha256 starts with one of these.
+        since: take only the raw files again that were landed at this moment or later.
 
     Raises:
         NotFoundError: no such dataset or raw file.
+        ConfigError: ``since`` is no moment; or the dataset is derived, and from no raw files.
         SchemaError: a whole batch was refused; nothing of it was appended.
         StorageError: the disk refused; nothing half-written is visible.
         CommitError: another process got there first; safe to run again.
     """
     dataset = site.config.dataset(name)
     with site.storage.lock("dataset", name), site.storage.work(f"curate/{name}") as work:
+        if dataset.derived:
+            if raw is not None or since is not None:
+                raise ConfigError(
+                    f"dataset '{name}' is derived from {_quoted(dataset.inputs)}, and from no raw files to be named"
+                )
+            return _retained(site, dataset, derive(site, dataset, work, again=again))
         curation = _Curation(site, dataset, work)
-        curation.take(again=again or raw is not None, only=raw)
-        return curation.result()
+        wanted = None
+        if again or raw is not None or since is not None:
+            when = None if since is None else moment(since, site.config.timezone, "since")
+            wanted = Again(tuple(raw or ()), when)
+        curation.take(wanted)
+        return _retained(site, dataset, curation.result())
+
+
+def _retained(site: Site, dataset: Dataset, done: Curated) -> Curated:
+    """What was done, with what is past the dataset's retention told."""
+    found = timeline.overdue(site, dataset)
+    note = [] if found is None else [Note("retention", dataset.name, str(found))]
+    return dataclasses.replace(done, notes=(*done.notes, *note))
 
 
 class _Curation:
@@ -76,69 +109,59 @@ class _Curation:
         self.dataset = dataset
         self.work = work
         self.about = Context("Dataset", dataset.name)
-        self.source = site.config.source(dataset.source)
-        self.mapping = mapping_of(site, dataset, dataset.validation.environment)
-        self.code = code_hash(self.mapping.function)
-        self.fingerprint = hashlib.sha256(f"{dataset.fingerprint(self.source)} {self.code}".encode()).hexdigest()
-        self.judged = hashlib.sha256(dataset.schema.to_json().encode("utf-8", "surrogatepass")).hexdigest()
+        self.intakes = intakes(site, dataset)
+        self.fingerprints = {source: intake.fingerprint for source, intake in self.intakes.items()}
+        self.fingerprint = joined(self.fingerprints)
+        judged = dataset.schema.to_json() + (str(dataset.deletable) if dataset.history == "snapshots" else "")
+        self.judged = hashlib.sha256(judged.encode("utf-8", "surrogatepass")).hexdigest()
         self.done = Curated(dataset.name)
         self.errors: list[SchemaError] = []
         self.gone: frozenset[Rows] = frozenset()  # what the batches so far replaced
         self.again = False
         self.started = time.monotonic()
 
-    def take(self, *, again: bool, only: Sequence[str] | None) -> None:
-        """Curate every pending batch.
+    def take(self, again: Again | None) -> None:
+        """Curate every pending batch, and what is to be taken again.
 
         Raises:
             SchemaError: some batch was refused; the others were taken.
         """
-        self.again = again
+        self.again = again is not None
         for text in commit.settle(self.site, self.dataset.name):
             self._note("recovered", text)
         past = timeline.read(self.site.ledger, self.dataset.name)
-        pending = look(
-            self.site.ledger,
-            self.dataset.source,
-            past,
-            fingerprint=self.fingerprint,
-            judged=self.judged,
-            since=newest_look(past, self.dataset.source),
-            again=again,
-            only=only,
-        )
+        pending = batching.look_at(self.site, self.dataset, self.intakes, past, again, judged=self.judged)
         if pending.refused:
             self._note(
                 "refused",
                 f"still refused: {_files(pending.refused)}, as the run that read them said; tried again after a change "
                 f"of configuration, or by `lakehouse curate {self.dataset.name} --again`",
             )
-        everything = again and only is None
+        everything = again is not None and again.everything
         if pending.foreign and not everything:
             raise SchemaError(
-                f"dataset '{self.dataset.name}' holds rows of another source than '{self.dataset.source}', which its "
+                f"dataset '{self.dataset.name}' holds rows of another source than {_quoted(self.intakes)}, which its "
                 f"configuration names now. `lakehouse curate {self.dataset.name} --again` replaces all its rows by "
                 "those of the new one; or give the source its old name back"
             )
-        if pending.left and not again:
+        if pending.left and again is None:
             self._note(
                 "older",
-                f"the rows of {_files(pending.left)} were made under an older configuration; "
+                f"the rows of {_files(pending.left)} were made under an older configuration{self._tables()}; "
                 f"`lakehouse curate {self.dataset.name} --again` makes them anew, and keeps the past",
             )
-        if not pending.files and not pending.replaced(()):
-            return
-        target = planning.target(self.site, self.dataset, past, everything=everything)
-        anew = target.anew or bool(pending.foreign)
-        total = sum(file.size for file in pending.files)
-        # What takes the place of everything must come in one commit.
-        limit = None if anew else self.site.config.batch_bytes
-        batches = list(cut(pending.files, lambda file: file.size, limit)) or [[]]
-        for number, files in enumerate(batches):
+        batches = list(batching.batches(self.site, self.dataset, past, pending, again))
+        total = sum(file.size for given in batches for file in given.files)
+        anew = any(given.anew for given in batches)
+        for number, given in enumerate(batches):
+            if anew and self.errors:
+                break  # what was to take the place of everything did not
             folder = self.work / str(number)
             folder.mkdir()
-            last = number == len(batches) - 1 and only is None
-            self._batch(Given(files, pending, target, anew=anew, last=last, gone=self.gone), folder, total)
+            last = number == len(batches) - 1 and (again is None or everything)
+            self._batch(dataclasses.replace(given, last=last, gone=self.gone), folder, total)
+        if not batches:
+            return
         self.site.report(Progress("curate", self.dataset.name, total, total, "bytes", finished=True))
         if self.errors:
             raise self.errors[0]
@@ -146,6 +169,11 @@ class _Curation:
     def result(self) -> Curated:
         """What was done."""
         return dataclasses.replace(self.done, seconds=time.monotonic() - self.started)
+
+    def _tables(self) -> str:
+        """That rows may be older than the code tables, where there are any."""
+        names = dict.fromkeys(f"{v.dataset}@{v.version}" for one in self.intakes.values() for v in one.tables)
+        return f" or an older code table than {' and '.join(names)}" if names else ""
 
     def _note(self, kind: str, text: str) -> None:
         self.done = dataclasses.replace(self.done, notes=(*self.done.notes, Note(kind, self.dataset.name, text)))
@@ -155,15 +183,20 @@ class _Curation:
         past = timeline.read(self.site.ledger, self.dataset.name)
         properties: dict[str, Value] = {
             "fingerprint": self.fingerprint,
-            "code": self.code,
+            "code": joined({source: intake.code for source, intake in self.intakes.items()}),
             "sequence": past.sequence + 1,
+            **({"fingerprints": json.dumps(self.fingerprints)} if len(self.intakes) > 1 else {}),
         }
-        execution = self.site.begin("Curate", self.about, properties, [(self._schema(), EventType.INPUT)])
-        private = tuple(columns.personal(self.made, self.dataset.schema.marks))
+        execution = self.site.begin(
+            "Curate", self.about, properties, [(one, EventType.INPUT) for one in self._used(given.files)]
+        )
+        marks = self.dataset.schema.marks
+        personal = (name for intake in self.intakes.values() for name in columns.personal(intake.made, marks))
+        private = tuple(dict.fromkeys(personal))
         batch = Batch(given, past, execution, self.fingerprint, private)
         point("curate.begun")
         try:
-            stamp = Stamp(execution, self.site.clock())
+            stamp = self._stamp(batch)
             written = self._write(batch, stamp, folder, total)
             found = measuring.measure(
                 self.site,
@@ -171,10 +204,10 @@ class _Curation:
                 batch,
                 written,
                 now=stamp.recorded_at,
-                again=self.again,
+                again=self.again or batch.repeats(written),
                 scratch=folder,
             )
-            if reason := self._refusal(written, found):
+            if reason := self._refusal(batch, written, found):
                 self._refuse(batch, written, found, reason)
                 return
             if written.bad:
@@ -183,7 +216,9 @@ class _Curation:
                 written.notes += measuring.notes(self.dataset, found.anomalies)
             kept = () if found is None else measuring.keep(self.site, self.dataset, batch, written, found)
             odd = None if found is None else len(found.anomalies.anomalies)
-            result = _summary(batch, written) | ({"anomalies": odd} if odd else {})
+            result = summary(batch, written) | ({"anomalies": odd} if odd else {})
+            if written.refused and batch.given.order is not None:
+                result["judged"] = self.judged  # by how many deletes are too many, too
             plan = planning.plan(self.site, self.dataset, batch, written, result, kept=kept, anomalies=odd)
             point("curate.sealed")
             commit.prepare(self.site, execution, plan, result)
@@ -193,6 +228,7 @@ class _Curation:
             self.site.fail(execution, "Curate", self.about, error)
             raise
         version = commit.carry_out(self.site, execution, plan)
+        self._keep_state()
         self.gone |= batch.replaced(written)
         done = self.done
         self.done = dataclasses.replace(
@@ -202,47 +238,35 @@ class _Curation:
             files=done.files + len(written.counts),
             refused=done.refused + len(written.refused),
             read=done.read + written.read,
-            curated=done.curated + written.read - written.bad,
+            curated=done.curated + written.good,
             rejected=done.rejected + written.bad,
+            unchanged=done.unchanged + written.unchanged,
+            duplicates=done.duplicates + written.duplicates,
+            deleted=done.deleted + written.deleted,
             size=done.size + sum(file.size for file in given.files),
             notes=(*done.notes, *written.notes),
             anomalies=done.anomalies + (odd or 0),
         )
 
-    @functools.cached_property
-    def made(self) -> dict[str, columns.Column]:
-        """What each column is made from."""
-        return columns.of_mapping(
-            self.dataset.schema,
-            rename=self.dataset.rename,
-            derive=self.dataset.derive,
-            function=self.mapping.function,
-            name=self.dataset.curate or "",
-            declared=self.dataset.columns,
-            others=self.dataset.new_columns == "add",
-        )
+    def _keep_state(self) -> None:
+        """Keep the current state where that pays: no part of the batch, which is through already."""
+        past = timeline.read(self.site.ledger, self.dataset.name)
+        if self.dataset.keyed and past.last is not None:
+            views.keep_state(self.site, past, past.last)
 
-    def _schema(self) -> Artifact:
-        """The schema, mapping and policies the rows are made by, and what each column is made from, as an artifact."""
-        text = columns.to_json(self.made)
-        # What is declared of the function may change without changing a row: an artifact of its own all the same.
-        features = self.dataset.schema.to_json()
-        described = f"{self.fingerprint} {self.dataset.source} {text} {features}"
-        identity = hashlib.sha256(described.encode("utf-8", "surrogatepass")).hexdigest()
-        return Artifact(
-            "Schema",
-            name=f"{self.dataset.name}:{identity[:12]}",
-            external_id=f"schema/{self.dataset.name}/{identity}",
-            properties={
-                "dataset": self.dataset.name,
-                "fingerprint": self.fingerprint,
-                "source": self.dataset.source,
-                "columns": text,
-                "features": features,
-                "format": self.source.format.model_dump_json(),
-                "mapping": json.dumps(self.dataset.mapping, ensure_ascii=False),
-            },
-        )
+    def _stamp(self, batch: Batch) -> Stamp:
+        """What the batch's rows carry; of a keyed dataset their files' times and order too."""
+        now, files = self.site.clock(), batch.given.files if self.dataset.keyed else ()
+        places = {file.sha256: number for number, file in enumerate(files)}
+        return Stamp(batch.execution, now, {file.sha256: file.landed_at for file in files}, places)
+
+    def _used(self, files: Sequence[RawFile]) -> list[Artifact | int]:
+        """What the rows of files are made by: the schema and mapping of each of their sources, and the code tables."""
+        sources = {file.source for file in files} or self.intakes.keys()
+        used = [intake for source, intake in self.intakes.items() if source in sources]
+        versions = dict.fromkeys(f"{v.dataset}@{v.version}" for intake in used for v in intake.tables)
+        tables = self.site.ledger.get_artifacts(type="TableVersion", names=list(versions), only=()) if versions else []
+        return [*(intake.schema for intake in used), *(table.id for table in tables)]
 
     def _write(self, batch: Batch, stamp: Stamp, folder: Path, total: int) -> Written:
         so_far = self.done.size
@@ -253,18 +277,58 @@ class _Curation:
             self.site.report(Progress("curate", self.dataset.name, so_far, total, "bytes"))
 
         self._verify(batch)
-        written = write(
-            [Raw(f.sha256, printable(f.name), self.site.storage.path(f.uri)) for f in batch.given.files],
-            {f.sha256: f.size for f in batch.given.files},
-            dataset=self.dataset,
-            reader=self.source.format,
-            mapping=self.mapping,
+        if batch.given.order is not None:
+            written = self._take_snapshots(batch, batch.given.order, stamp, folder, progress)
+        else:
+            parts: list[Written] = []
+            for intake in self.intakes.values():
+                if files := [file for file in batch.given.files if file.source == intake.source]:
+                    work = folder / str(len(parts))
+                    work.mkdir()
+                    parts.append(self._read(intake, files, batch, stamp, work, progress))
+            written = merged(parts)
+        if self.dataset.history == "changes":
+            written.notes += measuring.restated(self.dataset, written)
+        point("curate.written")
+        return written
+
+    def _read(  # noqa: PLR0913, PLR0917  # what writing takes
+        self,
+        intake: Intake,
+        files: Sequence[RawFile],
+        batch: Batch,
+        stamp: Stamp,
+        work: Path,
+        progress: Callable[[int], None],
+    ) -> Written:
+        return write(
+            [Raw(f.sha256, printable(f.name), self.site.storage.path(f.uri)) for f in files],
+            {f.sha256: f.size for f in files},
+            dataset=intake.dataset,
+            reader=intake.reader,
+            mapping=intake.mapping,
             stamp=stamp,
-            work=folder,
+            work=work,
             progress=progress,
             private=batch.private,
         )
-        point("curate.written")
+
+    def _take_snapshots(
+        self, batch: Batch, order: Order, stamp: Stamp, folder: Path, progress: Callable[[int], None]
+    ) -> Written:
+        (intake,) = self.intakes.values()
+        files = {file.sha256: file for file in batch.given.files}
+        written = snapshots.take(
+            order.wanted,
+            lambda one, work: self._read(intake, [files[one.sha256]], batch, stamp, work, progress),
+            snapshots.before(self.site, batch.past, order),
+            dataset=self.dataset,
+            stamp=stamp,
+            trusted=order.again | order.named,
+            work=folder,
+        )
+        for one in order.nameless:
+            written.refuse(one.sha256, arrivals.name_of(one.origin), snapshots.unfit(self.dataset, one))
         return written
 
     def _verify(self, batch: Batch) -> None:
@@ -274,7 +338,8 @@ class _Curation:
             IntegrityError: they are not.
         """
         # Asked once for the whole batch: asking file by file would look through all visible rows each time.
-        replacing = bool(batch.given.pending.replaced({file.sha256 for file in batch.given.files}))
+        order = batch.given.order
+        replacing = bool(batch.given.pending.replaced(batch.given.files) if order is None else order.gone)
         for file in batch.given.files:
             path = self.site.storage.path(file.uri)
             whole = path.is_file() and path.stat().st_size == file.size
@@ -286,8 +351,15 @@ class _Curation:
                     f"it again from its origin. Nothing was appended to '{self.dataset.name}'"
                 )
 
-    def _refusal(self, written: Written, found: measuring.Found | None) -> str:
+    def _refusal(self, batch: Batch, written: Written, found: measuring.Found | None) -> str:
         """Why a batch is refused as a whole; "" where it is not."""
+        order = batch.given.order
+        lost = order and [one for one in order.again if one.sha256 in written.refused]
+        if lost:
+            return (
+                f"dataset '{self.dataset.name}': {_files(len(lost))} whose rows count could not be taken in again: "
+                f"{written.refused[lost[0].sha256]}. Nothing was changed"
+            )
         most = self.dataset.max_rejected
         if most is not None and most.exceeded(written.bad, written.read):
             return (
@@ -316,7 +388,7 @@ class _Curation:
             ],
             properties={
                 "error": f"SchemaError: {error}",
-                **_result(written),
+                **counted(written),
                 **({"anomalies": len(found.anomalies.anomalies)} if found and found.anomalies.anomalies else {}),
                 **({"judged": self.judged} if found and found.anomalies.refuses else {}),
             },
@@ -336,31 +408,14 @@ class _Curation:
     def _reasons(self, written: Written) -> str:
         """The most frequent reasons, and what change would take their rows in."""
         top = commonest(written.rejected, _TOLD)
+        mappings = [intake.mapping for intake in self.intakes.values()]
         told = "; ".join(f"{reason} ({count:,})" for reason, count in top)
-        wider = next(filter(None, (proposal(reason, written.rejected, self.mapping) for reason, _ in top)), "")
+        wider = next(filter(None, (proposal(reason, written.rejected, mappings) for reason, _ in top)), "")
         return f"{told}; {wider}" if wider else told
 
 
-def _summary(batch: Batch, written: Written) -> dict[str, Value]:
-    """What the ledger keeps of a batch's result."""
-    # Left out where there are none: so the few that have them are found without looking at the others.
-    found = {"refused": written.refused, "supersedes": batch.superseded(written)}
-    return {
-        **_result(written),
-        "files": json.dumps(written.counts),
-        **{name: json.dumps(value) for name, value in found.items() if value},
-    }
-
-
-def _result(written: Written) -> dict[str, Value]:
-    """How many rows were read and rejected, and why most often."""
-    reasons = dict(commonest(written.rejected, _KEPT)) if written.bad else {}
-    return {
-        "read": written.read,
-        "rejected": written.bad,
-        **({"reasons": json.dumps(reasons, ensure_ascii=False)} if reasons else {}),
-        **measuring.tally(written),
-    }
+def _quoted(names: Iterable[str]) -> str:
+    return " and ".join(f"'{name}'" for name in names)
 
 
 def _files(count: int) -> str:

@@ -9,44 +9,47 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 import pyarrow.parquet as pq
 
 from lakehouse.columns import SAFE
 from lakehouse.config import Dataset
+from lakehouse.curation.arrivals import Arrival
 from lakehouse.curation.header import Header
-from lakehouse.curation.outcome import Outcome, per_file, quarantined, raise_if_disk, rows_of, unsplit_records
+from lakehouse.curation.outcome import (
+    Outcome,
+    lost_keys,
+    per_file,
+    quarantined,
+    raise_if_disk,
+    rows_of,
+    unsplit_records,
+)
+from lakehouse.curation.stamping import Stamp, changing, stamped
 from lakehouse.errors import FormatError, LakehouseError, SchemaError, StorageError
 from lakehouse.formats import Careful, Count, Format, Prepared, Raw
-from lakehouse.records import Note
+from lakehouse.records import Note, printable
 from lakehouse.streaming import small_pieces
 from lakehouse.validation import Mapping, RowRule, check, count_broken, sum_broken, too_strict
 from lakehouse.validation.statistics import Broken
 
-__all__ = ["Stamp", "Written", "cut", "write"]
+__all__ = ["Written", "cut", "write"]
 
 T = TypeVar("T")
 
 _SORT_BYTES = 64 << 20  # raw bytes up to which a scan's rows are sorted by event_time: a sort holds them in memory
 _SCAN_BYTES = 512 << 20  # raw bytes of many files read by one scan
-_ZSTD = 1  # the best trade of size and time for Parquet here
+_STAYING: dict[str, Any] = {"compression": "zstd", "compression_level": 1}  # the best trade of size and time here
+_PASSING: dict[str, Any] = {"compression": "lz4"}  # of what is read once and deleted
 
 PolarsError = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 """What a query can raise; a panic is no Exception."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What every row of a batch carries beside its raw file and row number."""
-
-    execution: int
-    recorded_at: datetime
 
 
 @dataclass(slots=True)
@@ -63,6 +66,18 @@ class Written:
         filled: curated rows whose missing value a default took the place of, by feature.
         unknown: columns of the files that no feature reads.
         absent: features whose column no file had.
+        lost: of snapshots: Parquet files of the keys of rejected rows, and whether they could be read (``_known``).
+        unsplit: records that could not be split into fields.
+        whole: of a snapshot: Parquet files of all its valid rows, where ``valid`` is what it changes.
+        applied: the snapshots that were taken in, in order.
+        appended: rows appended by raw file (sha256), where these are not all that were valid.
+        unchanged: valid rows that say what was known already.
+        duplicates: valid rows whose keys come again later in their file.
+        deleted: keys that are no more; each appends a row.
+        unnamed: rows of a snapshot that do not tell which key they are of.
+        withheld: keys that were not deleted for that.
+        accepted: snapshots (sha256) that delete more than is allowed, and were taken in all the same.
+        newest: of several snapshots the last that was taken in.
     """
 
     valid: list[Path] = field(default_factory=list)
@@ -74,6 +89,18 @@ class Written:
     filled: dict[str, int] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
+    lost: list[Path] = field(default_factory=list)
+    unsplit: int = 0
+    whole: list[Path] = field(default_factory=list)
+    applied: list[Arrival] = field(default_factory=list)
+    appended: dict[str, int] = field(default_factory=dict)
+    unchanged: int = 0
+    duplicates: int = 0
+    deleted: int = 0
+    unnamed: int = 0
+    withheld: int = 0
+    accepted: list[str] = field(default_factory=list)
+    newest: Written | None = None
     notes: list[Note] = field(default_factory=list)
 
     @property
@@ -85,6 +112,38 @@ class Written:
     def bad(self) -> int:
         """Rows rejected."""
         return sum(bad for _, bad in self.counts.values())
+
+    def refuse(self, sha256: str, name: str, reason: str) -> None:
+        """Leave a raw file out as a whole."""
+        self.refused[sha256] = reason
+        self.notes.append(Note("refused", printable(name), reason))
+
+    @property
+    def good(self) -> int:
+        """Rows that are curated."""
+        return self.read - self.bad - self.unchanged - self.duplicates
+
+
+def merged(parts: Sequence[Written]) -> Written:
+    """What came of the files of several sources, as one batch."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = Written()
+    for part in parts:
+        whole.valid += part.valid
+        whole.rejected += part.rejected
+        whole.counts |= part.counts
+        whole.refused |= part.refused
+        whole.added += [name for name in part.added if name not in whole.added]
+        whole.unknown += [name for name in part.unknown if name not in whole.unknown]
+        whole.filled = dict(Counter(whole.filled) + Counter(part.filled))
+        whole.lost += part.lost
+        whole.unsplit += part.unsplit
+        whole.notes += part.notes
+    whole.broken = sum_broken([one for part in parts for one in part.broken])
+    read = [part.absent for part in parts if part.counts]
+    whole.absent = [name for name in (read[0] if read else ()) if all(name in absent for absent in read)]
+    return whole
 
 
 def cut(items: Iterable[T], size: Callable[[T], int], limit: int | None) -> Iterator[list[T]]:
@@ -188,8 +247,7 @@ class _Batch:
         return file
 
     def _refuse(self, raw: Raw, error: LakehouseError) -> None:
-        self.written.refused[raw.sha256] = str(error)
-        self.written.notes.append(Note("refused", raw.name, str(error)))
+        self.written.refuse(raw.sha256, raw.name, str(error))
 
     def _scan(self, files: Sequence[Prepared]) -> None:
         """Read files by one scan; where that fails, halve them until the damaged one stands alone."""
@@ -251,7 +309,12 @@ class _Batch:
         valid, rejected = checked.valid, checked.rejected
         if careful is not None:
             rejected = pl.concat([rejected, quarantined(careful.broken)])
-        sort = self.dataset.event_time is not None and sum(self.sizes[f.raw.sha256] for f in files) <= _SORT_BYTES
+        picture = self.dataset.history == "snapshots"  # is compared with the one before, and written anew for that
+        sort = (
+            not picture
+            and self.dataset.event_time is not None
+            and sum(self.sizes[f.raw.sha256] for f in files) <= _SORT_BYTES
+        )
         if sort:
             valid = valid.sort(str(self.dataset.event_time), nulls_last=True, maintain_order=True)
         number = next(self._number)
@@ -261,17 +324,17 @@ class _Batch:
             self.work / f"broken-{number}.parquet",
             checked.rules,
         )
-        partition = list(self.dataset.partition_by)
+        partition = [] if picture else list(self.dataset.partition_by)
         target: Path | pl.PartitionBy = outcome.valid / "part.parquet"
         if partition:
             target = pl.PartitionBy(outcome.valid, key=partition, include_key=False)
         filled = {f"filled:{name}": rows for name, rows in checked.filled.items()}
         suspect = pl.col("_suspect").sum() if careful is None else pl.lit(0)
         sinks = [
-            self._stamped(valid).sink_parquet(
-                target, compression="zstd", compression_level=_ZSTD, maintain_order=sort, mkdir=True, lazy=True
+            self._stamped(valid, files).sink_parquet(
+                target, **(_PASSING if picture else _STAYING), maintain_order=sort, mkdir=True, lazy=True
             ),
-            self._stamped(rejected).sink_parquet(outcome.rejected, compression="zstd", lazy=True),
+            stamped(rejected, self.stamp).sink_parquet(outcome.rejected, compression="zstd", lazy=True),
             checked.broken.sink_parquet(outcome.broken, compression="zstd", lazy=True),
             per_file(checked.rows, files, suspects=suspect, rejected=(~pl.col("_ok")).sum(), **filled),
         ]
@@ -294,11 +357,13 @@ class _Batch:
                 f"dataset '{self.dataset.name}': curate: the function raised {type(error).__name__}: {error}"
             ) from error
 
-    def _stamped(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        return rows.with_columns(
-            pl.lit(self.stamp.execution, pl.Int64).alias("_execution"),
-            pl.lit(self.stamp.recorded_at).cast(pl.Datetime("us", "UTC")).alias("_recorded_at"),
-        )
+    def _stamped(self, rows: pl.LazyFrame, files: Sequence[Prepared]) -> pl.LazyFrame:
+        if self.dataset.history == "snapshots":  # those that change something are stamped
+            return rows
+        rows = stamped(rows, self.stamp)
+        if self.dataset.history != "changes":
+            return rows
+        return changing(rows, self.dataset, self.stamp, [file.raw.sha256 for file in files])
 
     def _conserve(
         self, outcome: Outcome, counts: pl.DataFrame, rows: Sequence[pl.DataFrame], files: Sequence[Prepared]
@@ -345,5 +410,9 @@ class _Batch:
         for name, rows in outcome.filled.items():
             self.written.filled[name] = self.written.filled.get(name, 0) + rows
         self._broken.setdefault(outcome.rules, []).append(outcome.broken)
+        if outcome.bad and self.dataset.history == "snapshots":
+            target = self.work / f"lost-{next(self._number)}.parquet"
+            self.written.lost.append(lost_keys(outcome.broken, self.dataset.keys, target))
+        self.written.unsplit += outcome.unsplit
         if outcome.unsplit:
             self.written.broken += unsplit_records(outcome.rejected)

@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from lakehouse import measured, tables, timeline
+from lakehouse import measured, tables, timeline, views
 from lakehouse.errors import CommitError, SchemaError, StorageError
 from lakehouse.faults import point
-from lakehouse.records import Artifact, Context, EventType, Execution, ExecutionState, Value
+from lakehouse.records import MAKERS, Artifact, Context, EventType, Execution, ExecutionState, Value
 from lakehouse.site import INTERRUPTED, Site, behind
 from lakehouse.tables import Commit
 
@@ -45,6 +45,11 @@ class Plan:
         looked: what was looked at, when this is the last of all that came of it; else "".
         kept: what was measured of the batch, as it is kept beside the tables.
         anomalies: how many there are in the batch; None when it was not measured.
+        history: the load kind that the rows are of.
+        keys: the columns that tell one thing from another.
+        width: how many columns the table has with this batch.
+        run: the execution of the run of a job that the batch is made in; None for one made by hand.
+        kind: the type of the execution.
     """
 
     dataset: str
@@ -61,6 +66,11 @@ class Plan:
     looked: str = ""
     kept: tuple[Artifact, ...] = ()
     anomalies: int | None = None
+    history: str = "events"
+    keys: tuple[str, ...] = ()
+    width: int | None = None
+    run: int | None = None
+    kind: str = "Curate"
 
     def to_json(self) -> str:
         """The plan as text."""
@@ -76,8 +86,8 @@ class Plan:
         values: dict[str, Any] = json.loads(text)
         for name in ("curated", "quarantine"):
             values[name] = values[name] and Commit.from_json(values[name])
-        for name in ("inputs", "refused"):
-            values[name] = tuple(values[name])
+        for name in ("inputs", "refused", "keys"):
+            values[name] = tuple(values.get(name, ()))
         values["kept"] = tuple(
             Artifact(kind, name, uri, properties=said) for kind, name, uri, said in values.get("kept", ())
         )
@@ -87,7 +97,7 @@ class Plan:
 def prepare(site: Site, execution: int, plan: Plan, properties: dict[str, Value]) -> None:
     """Keep the plan in the ledger: from here on the batch goes through."""
     about = Context("Dataset", plan.dataset)
-    site.put(execution, "Curate", about, properties={**properties, "plan": plan.to_json()})
+    site.put(execution, plan.kind, about, properties={**properties, "plan": plan.to_json()})
     point("curate.prepared")
 
 
@@ -115,12 +125,14 @@ def carry_out(site: Site, execution: int, plan: Plan) -> int | None:
             number = tables.append(site.storage.path(plan.uri), plan.curated)
             version = plan.offset + number
             point("curate.committed")
+            # What a killed run left to another becomes visible with what that one makes.
+            made = plan if site.run is None else dataclasses.replace(plan, run=site.run)
             # Stamped after the commit, and never before the version it follows, even when the clock was set back.
-            outputs.append(table_version(plan, number, execution, following(_last(site, plan), site.clock())))
+            outputs.append(table_version(made, number, execution, following(_last(site, plan), site.clock())))
     except (CommitError, SchemaError) as error:  # it will never succeed: do not let it stand in the way
         with contextlib.suppress(StorageError):  # a check tells what is left
             measured.discard(site.storage, plan.dataset, execution)
-        site.fail(execution, "Curate", about, error)
+        site.fail(execution, plan.kind, about, error)
         raise
     links: list[tuple[Artifact | int, EventType]] = [
         *[(i, EventType.INPUT) for i in plan.inputs],
@@ -134,7 +146,7 @@ def carry_out(site: Site, execution: int, plan: Plan) -> int | None:
     looked = {"looked": plan.looked} if plan.looked else {}
     site.put(
         execution,
-        "Curate",
+        plan.kind,
         about,
         state=ExecutionState.COMPLETE,
         links=links,
@@ -142,6 +154,9 @@ def carry_out(site: Site, execution: int, plan: Plan) -> int | None:
         custom_properties=looked,
     )
     point("curate.finished")
+    if version is not None:
+        past = timeline.read(site.ledger, plan.dataset)
+        views.keep_state(site, past, past.at(version))
     return version
 
 
@@ -172,7 +187,9 @@ def table_version(plan: Plan, number: int, execution: int, committed_at: datetim
             "total": plan.total,
             "rejected": plan.rejected,
             "files": plan.files,
-            **({} if plan.anomalies is None else {"anomalies": plan.anomalies}),
+            "history": plan.history,
+            **({"keys": json.dumps(plan.keys, ensure_ascii=False)} if plan.keys else {}),
+            **{name: value for name in ("anomalies", "width", "run") if (value := getattr(plan, name)) is not None},
         },
     )
 
@@ -188,34 +205,43 @@ def _last(site: Site, plan: Plan) -> datetime | None:
 
 
 def settle(site: Site, dataset: str) -> list[str]:
-    """Close what a killed curation left open; only call while holding the dataset's lock.
+    """Close what a killed curation or derivation left open; only call while holding the dataset's lock.
 
     Returns:
         One sentence an execution, for people.
     """
     about = Context("Dataset", dataset)
     told = []
-    for execution in site.interrupted("Curate", about):
+    for execution in (open_ for kind in MAKERS for open_ in site.interrupted(kind, about)):
         plan = str(execution.properties.get("plan", ""))
         if plan:
             carry_out(site, execution.id, Plan.from_json(plan))
             told.append(f"execution {execution.id} was interrupted while it became visible; it is whole now")
             continue
         removed = _sweep(site, dataset, execution)
-        site.fail(execution.id, "Curate", about, INTERRUPTED)
+        site.fail(execution.id, execution.type, about, INTERRUPTED)
         told.append(f"execution {execution.id} was interrupted; nothing of it was visible, {removed} files were swept")
-    site.keep_newest("Curate", about)
+    for kind in MAKERS:
+        site.keep_newest(kind, about)
     return told
 
 
-def abreast(site: Site, dataset: str, sequence: int) -> None:
+def abreast(site: Site, dataset: str, sequence: int | None = None) -> None:
     """Make sure that a dataset's tables hold no commit with a higher number: its rows would come twice.
+
+    Args:
+        site: the opened lake.
+        dataset: whose tables.
+        sequence: the highest number that may be there; by default the newest that the ledger knows.
 
     Raises:
         MetadataError: one does; the ledger is older than the lake.
     """
-    for place in _places(site, dataset):
-        if tables.sequence(place) > sequence:
+    made = {place: tables.sequence(place) for place in _places(site, dataset)}
+    if sequence is None:  # asked after the tables: who curates without our knowing records a number before its commit
+        sequence = timeline.read(site.ledger, dataset).sequence
+    for place, number in made.items():
+        if number > sequence:
             raise behind(f"the newest commit to {place.relative_to(site.storage.root)}")
 
 

@@ -57,7 +57,7 @@ class Header:
         """
         fit = self._fit(columns)
         for feature, column in fit.missing.items():
-            if self._needed(feature):
+            if self._needed(feature) or feature in self.mapping.keys:
                 raise FormatError(f"'{name}' lacks the required column '{column}'.{self._hint(column, columns)}")
             if self.dataset.missing_columns == "reject":
                 raise FormatError(

@@ -15,15 +15,15 @@ import polars as pl
 from lakehouse import measured
 from lakehouse.config import Dataset
 from lakehouse.curation.batch import Written
-from lakehouse.curation.planning import Batch
+from lakehouse.curation.planning import Batch, stored_columns
 from lakehouse.faults import point
 from lakehouse.records import Artifact, Note, Value
-from lakehouse.schema import PROVENANCE, Action, Rule
+from lakehouse.schema import Action, Rule
 from lakehouse.site import Site
 from lakehouse.validation.anomalies import Anomalies, Anomaly
 from lakehouse.validation.statistics import Broken, Statistics
 
-__all__ = ["Found", "keep", "measure", "measured_batch", "notes", "refusal", "tally"]
+__all__ = ["Found", "keep", "measure", "measured_batch", "notes", "refusal", "restated", "tally"]
 
 _TOLD = 3  # anomalies named in a message
 
@@ -57,10 +57,12 @@ def measure(  # noqa: PLR0913  # a batch's parts, by name
         again: its raw files had been curated before: it is held against its schema alone.
         scratch: a folder for files that are deleted again.
     """
+    # Of several snapshots the last one is the picture from now on.
+    written = written.newest or written
     if not dataset.validation.statistics or not written.counts:
         return None
-    files = batch.given.files
-    landed = max(file.landed_at for file in files).date()
+    files = [file for file in batch.given.files if file.sha256 in written.counts]
+    landed = max((file.landed_at for file in files), default=now).date()
     names = {file.sha256: file.name for file in files}
     judged = measured_batch(dataset, written, batch.private, names, landed=landed, scratch=scratch)
     anomalies = measured.judge(
@@ -93,7 +95,7 @@ def measured_batch(  # noqa: PLR0913  # as above
         landed: the day it is of where its rows do not say.
         scratch: a folder for files that are deleted again.
     """
-    rows = _rows(dataset, written)
+    rows = measured.counted(_rows(dataset, written))
     statistics = dataclasses.replace(
         measured.measure(rows, dataset.schema, private, scratch=scratch),
         broken=tuple(_without_values(written.broken, private)),
@@ -107,7 +109,13 @@ def measured_batch(  # noqa: PLR0913  # as above
 
 def _rows(dataset: Dataset, written: Written) -> pl.LazyFrame:
     """The batch's valid rows, out of the files that hold them."""
-    dtypes = {**dataset.schema.dtypes, **dict.fromkeys(written.added, pl.String()), **PROVENANCE}
+    if dataset.history == "snapshots":  # all of it, not only what it changes
+        dtypes = stored_columns(dataset, written.added, states=False)
+        whole = written.whole if written.applied else written.valid
+        if not whole:
+            return pl.LazyFrame(schema=dtypes)
+        return pl.scan_parquet(whole, schema=dtypes, missing_columns="insert", glob=False)
+    dtypes = stored_columns(dataset, written.added)
     folders = {name: dtypes[name] for name in dataset.partition_by}
     inside = {name: dtype for name, dtype in dtypes.items() if name not in folders}
     if not written.valid:
@@ -121,6 +129,22 @@ def _rows(dataset: Dataset, written: Written) -> pl.LazyFrame:
         ).select(list(dtypes))
         for folder in _outcomes(written.valid, len(folders))
     )
+
+
+def restated(dataset: Dataset, written: Written) -> list[Note]:
+    """That rows of a batch of ``changes`` say two things of one key at one time, where some do."""
+    moments = [*dataset.keys, "_valid_from"]
+    count = measured.doubled(_rows(dataset, written), moments, written.read - written.bad) if written.valid else 0
+    if not count:
+        return []
+    rows = f"{count:,} row{'' if count == 1 else 's'}"
+    return [
+        Note(
+            "duplicates",
+            dataset.name,
+            f"{rows} came again later in the batch for the same keys and time: the last counts",
+        )
+    ]
 
 
 def _outcomes(files: Sequence[Path], levels: int) -> list[Path]:
@@ -145,7 +169,7 @@ def keep(  # noqa: PLR0913  # as above
         StorageError: the disk refused.
     """
     total = None
-    if not refused:
+    if not refused and dataset.history != "snapshots":  # their newest picture is all there is to know
         total = measured.running_total(
             site,
             batch.past,

@@ -14,10 +14,10 @@ import polars as pl
 from lakehouse.errors import StorageError
 from lakehouse.formats import Count, Prepared
 from lakehouse.schema import Rule
-from lakehouse.validation import RowRule
+from lakehouse.validation import KEY, RowRule
 from lakehouse.validation.statistics import Broken
 
-__all__ = ["Outcome", "per_file", "quarantined", "raise_if_disk", "rows_of", "unsplit_records"]
+__all__ = ["Outcome", "lost_keys", "per_file", "quarantined", "raise_if_disk", "rows_of", "unsplit_records"]
 
 
 @dataclass(slots=True)
@@ -87,6 +87,13 @@ def unsplit_records(rejected: Path) -> list[Broken]:
     return [
         Broken("", Rule.TYPE, reason, count, ()) for reason, count in counted.collect(engine="streaming").iter_rows()
     ]
+
+
+def lost_keys(broken: Path, keys: Sequence[str], target: Path) -> Path:
+    """Write the keys of the rejected rows, and whether these could be read (``_known``), to a Parquet file."""
+    rows = pl.scan_parquet(broken, glob=False).filter(~pl.col("_ok"))
+    rows.select("_known", *(pl.col(f"{KEY}{name}").alias(name) for name in keys)).sink_parquet(target)
+    return target
 
 
 def raise_if_disk(error: BaseException) -> None:

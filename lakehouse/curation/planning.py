@@ -13,20 +13,25 @@ import polars as pl
 
 from lakehouse import tables, timeline
 from lakehouse.config import Dataset
+from lakehouse.curation.arrivals import Order
 from lakehouse.curation.batch import Written
 from lakehouse.curation.commit import Plan, abreast
-from lakehouse.curation.pending import Pending, Rows
+from lakehouse.curation.pending import Rows, Together
 from lakehouse.errors import SchemaError
 from lakehouse.receipts import Receipt
-from lakehouse.records import Artifact, RawFile, Value, raw_id
-from lakehouse.schema import PROVENANCE
+from lakehouse.records import Artifact, EventType, RawFile, Value, Version, raw_id
+from lakehouse.schema import PROVENANCE, STATES
 from lakehouse.site import Site
 from lakehouse.storage import sync_folders
 from lakehouse.tables import Commit, Part
 from lakehouse.timeline import Timeline
 from lakehouse.validation import QUARANTINE
 
-__all__ = ["Batch", "Given", "Target", "plan", "target"]
+__all__ = ["Batch", "Given", "Target", "plan", "stored_columns", "target"]
+
+
+_UNSAID = {"event_time": "none", "snapshot_time": "landed", "on_changed_file": "correct"}
+"""What a mapping means that does not say these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +58,16 @@ class Given:
         anew: they replace all there is.
         last: no other batch follows, and then everything that was pending has been taken.
         gone: the rows that the batches before it replaced.
+        order: of snapshots: which of them these are.
     """
 
     files: Sequence[RawFile]
-    pending: Pending
+    pending: Together
     target: Target
     anew: bool
-    last: bool
-    gone: frozenset[Rows]
+    last: bool = False
+    gone: frozenset[Rows] = frozenset()
+    order: Order | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +80,31 @@ class Batch:
     fingerprint: str
     private: tuple[str, ...]
 
+    @property
+    def kind(self) -> str:
+        """The type of its execution."""
+        return "Curate"
+
+    def inputs(self, written: Written) -> tuple[int, ...]:
+        """The ids of the artifacts whose rows were read."""
+        return tuple(file.id for file in self.given.files if file.sha256 in written.counts)
+
+    def raws(self) -> list[Artifact]:
+        """What it was given, as its receipt names it: raw files by what tells them apart."""
+        return [Artifact("RawFile", external_id=raw_id(f.source, f.sha256), id=f.id) for f in self.given.files]
+
     def replaced(self, written: Written) -> frozenset[Rows]:
         """The older rows that are left out from this batch on."""
-        return self.given.pending.replaced(written.counts, anew=self.given.anew)
+        if self.given.order is not None:
+            foreign = self.given.pending.replaced((), anew=True) if self.given.anew else frozenset[Rows]()
+            return self.given.order.gone | foreign
+        read = [file for file in self.given.files if file.sha256 in written.counts]
+        return self.given.pending.replaced(read, anew=self.given.anew)
+
+    def repeats(self, written: Written) -> bool:
+        """Whether the newest of its snapshots had been taken in before, and now is again for one that came late."""
+        order, applied = self.given.order, written.applied
+        return order is not None and bool(applied) and applied[-1] in order.again
 
     def superseded(self, written: Written) -> dict[int, list[str] | None]:
         """The same in the ledger's form."""
@@ -93,26 +122,76 @@ def target(site: Site, dataset: Dataset, past: Timeline, *, everything: bool) ->
     last = past.last
     if last is None:
         return Target(f"curated/{dataset.name}", 0)
+    (maker,) = site.ledger.get_executions(ids=[last.execution], only=())
+    if (maker.type == "Derive") is not dataset.derived:
+        held, now = (
+            ("derived from other datasets", "curates raw files")
+            if maker.type == "Derive"
+            else ("curated from raw files", "derives it from other datasets")
+        )
+        raise SchemaError(
+            f"dataset '{dataset.name}' holds rows that were {held}, and its configuration {now} now. Give it another "
+            "name; what is there stays readable under this one"
+        )
     layout = tables.layout(site.storage.path(last.uri))
     known = {} if layout is None else layout.dtypes
     changed = tables.misfits(known, dataset.schema.dtypes)
     if layout is not None and layout.partition_by != tuple(dataset.partition_by):
         changed.append(f"partition_by from {list(layout.partition_by)} to {list(dataset.partition_by)}")
-    if changed and not everything:
-        raise _misfit(dataset, changed)
+    meant = _kind_changes(site, dataset, last)
+    if (changed or meant) and not everything:
+        raise _misfit(dataset, changed) if changed else _misfit(dataset, meant, "load kind")
     # A column that is no feature any more could come back as text, which a table that holds it cannot take.
-    left = [c for c in known if c not in dataset.schema.dtypes and c not in PROVENANCE and known[c] != pl.String]
-    if changed or (everything and left):
+    own = {**dataset.schema.dtypes, **PROVENANCE, **STATES}
+    left = [c for c in known if c not in own and known[c] != pl.String]
+    if changed or meant or (everything and left):
         generation = len({version.uri for version in past.versions}) + 1
         return Target(f"curated/{dataset.name}~{generation}", last.version + 1, anew=True)
     return Target(last.uri, last.version - last.table_version)
 
 
-def _misfit(dataset: Dataset, changed: Sequence[str]) -> SchemaError:
+def _kind_changes(site: Site, dataset: Dataset, last: Version) -> list[str]:
+    """How the rows there are were meant otherwise than those to come: one state cannot be told from both."""
+    changed = []
+    if last.history != dataset.history:
+        changed.append(f"history from {last.history} to {dataset.history}")
+    elif dataset.keyed and last.keys != dataset.keys:
+        changed.append(f"keys from {list(last.keys)} to {list(dataset.keys)}")
+    decides = {"changes": ("event_time",), "snapshots": ("snapshot_time", "on_changed_file")}.get(dataset.history, ())
+    if changed or not decides or dataset.derived:
+        return changed
+    events = site.ledger.get_events(execution_ids=[last.execution], types=[EventType.INPUT])
+    for made in site.ledger.get_artifacts(type="Schema", ids=[event.artifact_id for event in events]):
+        source, before = str(made.properties.get("source", "")), json.loads(str(made.properties.get("mapping", "{}")))
+        if source not in dataset.source_names or not before:
+            continue
+        now = dataset.of(source).mapping
+        changed += [
+            f"{name} from {before.get(name, _UNSAID[name])} to {now.get(name, _UNSAID[name])}"
+            for name in decides
+            if before.get(name) != now.get(name)
+        ]
+    return changed
+
+
+def stored_columns(dataset: Dataset, added: Sequence[str], *, states: bool = True) -> dict[str, pl.DataType]:
+    """The columns of the rows that a dataset's batch appends, with those taken along that no feature knows.
+
+    Args:
+        dataset: the dataset.
+        added: the columns taken along.
+        states: whether a keyed dataset's rows are states already.
+    """
+    known = {**dataset.schema.dtypes, **dict.fromkeys(added, pl.String()), **PROVENANCE}
+    return {**known, **STATES} if dataset.keyed and states else known
+
+
+def _misfit(dataset: Dataset, changed: Sequence[str], what: str = "schema") -> SchemaError:
+    anew = "derives it anew" if dataset.derived else "curates all raw files"
     return SchemaError(
-        f"dataset '{dataset.name}': the schema no longer fits its table ({'; '.join(changed)}). Run "
-        f"`lakehouse curate {dataset.name} --again`: it curates all raw files into a new table, and every older "
-        "version stays readable as it was"
+        f"dataset '{dataset.name}': the {what} no longer fits its table ({'; '.join(changed)}). Run "
+        f"`lakehouse curate {dataset.name} --again`: it {anew} into a new table, and every older version stays "
+        "readable as it was"
     )
 
 
@@ -142,10 +221,11 @@ def plan(  # noqa: PLR0913  # all that a batch became, by name
         StorageError: the disk refused.
     """
     past, place, execution = batch.past, batch.given.target, batch.execution
-    columns = {**dataset.schema.dtypes, **dict.fromkeys(written.added, pl.String()), **PROVENANCE}
+    columns = stored_columns(dataset, written.added)
     layout = tables.layout(site.storage.path(place.uri))
     # Looked at before the plan is kept: a plan that cannot be carried out would stand in every later run's way.
-    if changed := tables.misfits({} if layout is None else layout.dtypes, columns):
+    known = {} if layout is None else layout.dtypes
+    if changed := tables.misfits(known, columns):
         raise _misfit(dataset, changed)
     valid = _seal(site, written.valid, place.uri, execution, batch.private)
     rejected = _seal(site, written.rejected, f"quarantine/{dataset.name}", execution, ["fields", "text"])
@@ -158,22 +238,27 @@ def plan(  # noqa: PLR0913  # all that a batch became, by name
         offset=place.offset,
         curated=outlined if valid or gone else None,
         quarantine=outlined if rejected else None,
-        inputs=tuple(file.id for file in batch.given.files if file.sha256 in written.counts),
+        inputs=batch.inputs(written),
         refused=tuple(file.id for file in batch.given.files if file.sha256 in written.refused),
         rows=rows,
         total=(past.last.total if past.last else 0) + rows - _row_count(past, gone),
-        files=len(written.counts),
+        files=len(batch.inputs(written)),
         rejected=written.bad,
         kept=kept,
         anomalies=anomalies,
-        looked=batch.given.pending.seen_after(batch.given.gone | gone).to_json() if batch.given.last else "",
+        looked=batch.given.pending.looks_after(batch.given.gone | gone) if batch.given.last else "",
+        history=dataset.history,
+        keys=dataset.keys if dataset.keyed else (),
+        width=len(known | columns),
+        run=site.run,
+        kind=batch.kind,
     )
     note = {
         "lakehouse.commit": uuid.uuid4().hex,
         "lakehouse.dataset": dataset.name,
         "lakehouse.execution": str(execution),
         "lakehouse.fingerprint": batch.fingerprint,
-        "lakehouse.raw": json.dumps(sorted(written.counts)),
+        "lakehouse.raw": json.dumps(sorted(filter(None, written.counts))),
         "lakehouse.supersedes": json.dumps(batch.superseded(written)),
         # With these the ledger's record of this curation can be made again from the table alone.
         "lakehouse.plan": outline.to_json(),
@@ -190,8 +275,7 @@ def _receipt(site: Site, batch: Batch, result: Mapping[str, Value]) -> Receipt:
     """What is known of the curation before its commits."""
     (begun,) = site.ledger.receipts([batch.execution])
     execution = dataclasses.replace(begun.execution, properties={**begun.execution.properties, **result})
-    raws = [Artifact("RawFile", external_id=raw_id(file.source, file.sha256), id=file.id) for file in batch.given.files]
-    return dataclasses.replace(begun, execution=execution, artifacts=(*begun.artifacts, *raws))
+    return dataclasses.replace(begun, execution=execution, artifacts=(*begun.artifacts, *batch.raws()))
 
 
 def _seal(site: Site, files: Sequence[Path], uri: str, execution: int, private: Sequence[str]) -> list[Part]:
@@ -207,12 +291,11 @@ def _row_count(past: Timeline, gone: frozenset[Rows]) -> int:
     if not gone or past.last is None:
         return 0
     hidden = past.hidden(past.last, after=min(execution for execution, _ in gone))
-    made = past.ledger.get_executions(ids={execution for execution, _ in gone}, only=["files"])
-    counts = {e.id: timeline.counts(e) for e in made}
+    made = past.ledger.get_executions(ids={execution for execution, _ in gone}, only=["files", "appended"])
+    appended = {e.id: timeline.appended(e) for e in made}
     total = 0
     for execution, sha in gone:
         before = hidden.get(execution, set())
         if before is not None and sha not in before:
-            read, rejected = counts[execution][sha]
-            total += read - rejected
+            total += appended[execution].get(sha, 0)
     return total

@@ -11,10 +11,12 @@ import polars as pl
 
 from lakehouse.records import printable
 from lakehouse.validation import Mapping
+from lakehouse.validation.parsing import NO_CODE
 
 __all__ = ["commonest", "proposal"]
 
 _NOT_OF_ITS_TYPE = re.compile(r"(?P<feature>[^:]+): not an? (?P<type>int|float|decimal|bool|date|datetime)\b")
+_TOLD = rf"(?s)^(?P<feature>.*?): '.*' is (?P<reason>{NO_CODE} .*)$"
 _MOSTLY = 0.9  # the share of a reason's rows that placeholders must make up
 _PLACEHOLDER = re.compile(
     r"[^\w\s]{1,3}|#?n/?[ad]|n\.[ad]\.?|none|null|nil|nan|nat|unk|unknown|missing|empty|blank|tb[ad]"
@@ -25,20 +27,24 @@ _REPEATED, _SHORT = 3, 12  # what else may be a placeholder: one word without a 
 
 
 def commonest(rejected: Sequence[Path], most: int) -> list[tuple[str, int]]:
-    """The most frequent reasons in Parquet files of rejected rows, with their counts."""
-    reasons = pl.scan_parquet([*rejected], glob=False).select(pl.col("reasons").explode())
+    """The most frequent reasons in Parquet files of rejected rows, with their counts; no row's own values."""
+    told = pl.col("reasons").explode().str.replace(_TOLD, "${feature}: ${reason}")
+    reasons = pl.scan_parquet([*rejected], glob=False).select(told)
     top = reasons.group_by("reasons").len().sort("len", "reasons", descending=[True, False]).head(most)
     return list(top.collect(engine="streaming").iter_rows())
 
 
-def proposal(reason: str, rejected: Sequence[Path], mapping: Mapping) -> str:
+def proposal(reason: str, rejected: Sequence[Path], mappings: Sequence[Mapping]) -> str:
     """The change of the schema that would take the rows of a reason in; "" where none is plain.
+
+    Where several sources call the feature's column differently, none is.
 
     Where a number or date is mostly one or two placeholders like ``n/a``, those are null values. Else only
     the widest values decide: an int whose every rejected text is a number becomes a float.
     """
     found = _NOT_OF_ITS_TYPE.match(reason)
-    column = mapping.columns().get(found["feature"]) if found else None
+    columns = {mapping.columns().get(found["feature"]) for mapping in mappings} if found else set()
+    column = columns.pop() if len(columns) == 1 else None
     if found is None or column is None:
         return ""
     key = f"schema.features.{found['feature']}"
@@ -46,8 +52,8 @@ def proposal(reason: str, rejected: Sequence[Path], mapping: Mapping) -> str:
     rows = pl.scan_parquet([*rejected], glob=False).filter(pl.col("reasons").list.contains(reason)).select(text)
     nulls = () if found["type"] == "bool" else _placeholders(rows)
     if nulls:
-        feature = mapping.schema.features[found["feature"]]
-        known = mapping.null_values if feature.null_values is None else feature.null_values
+        own = mappings[0].schema.features[found["feature"]].null_values
+        known = dict.fromkeys(n for m in mappings for n in m.null_values) if own is None else own
         words = " and ".join(f"'{printable(word)}'" for word in nulls)
         # JSON is YAML that stays text, whatever the words are.
         listed = printable(json.dumps([*known, *nulls], ensure_ascii=False))

@@ -11,9 +11,9 @@ from typing import TypeAlias
 
 import polars as pl
 
-from lakehouse import measured, tables, timeline
+from lakehouse import measured, timeline
 from lakehouse.config import Dataset
-from lakehouse.errors import ConfigError, NotFoundError
+from lakehouse.errors import ConfigError, NotFoundError, nearest
 from lakehouse.measured import Batch, History
 from lakehouse.records import EventType, Execution, Version
 from lakehouse.site import Site
@@ -40,6 +40,7 @@ def validate(  # noqa: PLR0913  # what is asked for, by name
     previous: Against | None = None,
     serving: Against | None = None,
     file: str | PathLike[str] | None = None,
+    source: str | None = None,
     rehearse: Rehearse,
 ) -> Anomalies:
     """What is odd, as `Lake.validate` gives it.
@@ -52,11 +53,12 @@ def validate(  # noqa: PLR0913  # what is asked for, by name
         previous: what drift is measured against; None for the batch before.
         serving: what skew is measured against.
         file: judge this local file in place of a version's batch.
+        source: of a dataset with several, the one as whose files files are read.
         rehearse: reads files.
 
     Raises:
-        NotFoundError: no such dataset, version, environment or file.
-        ConfigError: both a version and a file.
+        NotFoundError: no such dataset, version, environment, source or file.
+        ConfigError: both a version and a file, or a file and none of several sources.
         FormatError: a file cannot be read.
     """
     dataset = site.config.dataset(name)
@@ -64,7 +66,7 @@ def validate(  # noqa: PLR0913  # what is asked for, by name
     dataset.schema.within(chosen)  # an unknown one is refused before anything is read
     if file is not None and version is not None:
         raise ConfigError("give a version or a file, not both: a file has no versions")
-    judging = _Judging(site, dataset, chosen, rehearse)
+    judging = _Judging(site, dataset, chosen, rehearse, source)
     if file is not None:
         opened, history, now = judging.file(Path(file)), judging.history(None), site.clock()
     else:
@@ -86,6 +88,25 @@ def validate(  # noqa: PLR0913  # what is asked for, by name
         )
 
 
+def of_source(dataset: Dataset, source: str | None) -> Dataset:
+    """A dataset as of the one source as whose file a local file is read.
+
+    Raises:
+        NotFoundError: it has no such source.
+        ConfigError: it has several, and none is named; or none, as no file is ever read into it.
+    """
+    names = dataset.source_names
+    if not names:
+        raise ConfigError(f"dataset '{dataset.name}' is derived from other datasets; no file is read into it")
+    if source is None and len(names) > 1:
+        raise ConfigError(
+            f"dataset '{dataset.name}' has several sources; say as whose file it is read: {', '.join(names)}"
+        )
+    if source is not None and source not in names:
+        raise NotFoundError(f"dataset '{dataset.name}' has no source '{source}'.{nearest(source, names)}")
+    return dataset.of(source or names[0])
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Judging:
     """One judging: where its parts are found."""
@@ -94,6 +115,7 @@ class _Judging:
     dataset: Dataset
     environment: str | None
     rehearse: Rehearse
+    source: str | None = None
 
     def history(self, until: int | None) -> History:
         """What came before a curation, or before the next one."""
@@ -108,12 +130,12 @@ class _Judging:
         """
         if not path.is_file():
             raise NotFoundError(f"there is no file '{path}'")
-        return self.rehearse(self.site, self.dataset, path, self.environment)
+        return self.rehearse(self.site, of_source(self.dataset, self.source), path, self.environment)
 
     def batch(self, past: Timeline, state: Version) -> Batch:
         """The rows that a version's own curation appended, with what it found of those it set apart."""
-        private = measured.private(self.dataset, self.site.config.project)
-        rows = tables.scan(self.site.storage.path(state.uri), state.table_version)
+        private = measured.private(self.dataset, self.site.config)
+        rows = timeline.held(self.site, state)
         rows = rows.filter(pl.col("_execution") == state.execution)
         statistics = measured.of_batch(self.site, past, state, self.dataset.schema, private)
         raws, same = self._read(state.execution)
@@ -144,7 +166,7 @@ class _Judging:
     def _statistics(self, name: str, version: int | None) -> Statistics:
         past, state = timeline.asked(self.site, name, version)
         dataset = self.site.config.dataset(name)
-        private = measured.private(dataset, self.site.config.project)
+        private = measured.private(dataset, self.site.config)
         return measured.of_batch(self.site, past, state, dataset.schema, private)
 
     def _execution(self, number: int) -> Execution:
@@ -157,4 +179,6 @@ class _Judging:
         read = self.site.ledger.get_artifacts(ids={event.artifact_id for event in events})
         names = {str(a.properties["sha256"]): str(a.properties["name"]) for a in read if a.type == "RawFile"}
         schemas = {a.properties.get("features") for a in read if a.type == "Schema"}
-        return names, schemas == {self.dataset.schema.to_json()}
+        now = {self.dataset.of(source).schema.to_json() for source in self.dataset.source_names}
+        now = now or {self.dataset.schema.to_json()}
+        return names, bool(schemas) and schemas <= now

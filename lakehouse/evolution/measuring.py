@@ -7,7 +7,7 @@ from datetime import datetime
 
 import polars as pl
 
-from lakehouse import measured, tables, timeline
+from lakehouse import measured, timeline
 from lakehouse.site import Site
 from lakehouse.validation.statistics import Statistics
 
@@ -35,10 +35,10 @@ def statistics(  # noqa: PLR0913  # what is asked for, by name
     """
     past, state = timeline.asked(site, name, version, as_of)
     dataset = site.config.dataset(name)
-    private = measured.private(dataset, site.config.project)
+    private = measured.private(dataset, site.config)
     if not slices and weight is None:
         kept = measured.of_batch if batch else measured.of_version
         return kept(site, past, state, dataset.schema, private)
-    rows = tables.scan(site.storage.path(state.uri), state.table_version)
+    rows = timeline.held(site, state)
     rows = rows.filter(pl.col("_execution") == state.execution) if batch else past.visible(rows, state)
     return measured.measure(rows, dataset.schema, private, slices=slices, weight=weight)

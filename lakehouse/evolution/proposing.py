@@ -25,14 +25,14 @@ _LOOKS = 3
 
 
 def proposed(
-    site: Site, dataset: Dataset, paths: Sequence[Path], environment: str | None, rehearse: Rehearse
+    site: Site, dataset: Dataset, files: Sequence[tuple[Dataset, Path]], environment: str | None, rehearse: Rehearse
 ) -> tuple[Update, tuple[str, ...]]:
     """What to change so that a batch passes.
 
     Args:
         site: the opened lake.
         dataset: whose schema it is.
-        paths: the batch's raw files.
+        files: the batch's raw files, each with the dataset as of its source alone.
         environment: of the schema, which the rows are of.
         rehearse: reads a local file as a curation would.
 
@@ -43,7 +43,7 @@ def proposed(
         FormatError: none of the files can be read.
         SchemaError: the dataset's function or a derive expression does not fit them.
     """
-    seen, unread = _seen(site, dataset, paths, rehearse)
+    seen, unread = _seen(site, files, rehearse)
     update = update_schema(dataset.schema, seen, environment=environment)
     typed = Update(dataset.schema, (), dataset.schema)
     for _ in range(_LOOKS):
@@ -51,29 +51,29 @@ def proposed(
             break
         # A row with a value that is none of its type could not be measured; by the type proposed it can.
         typed = typed.then(types)
-        again, _ = _seen(site, _as_filed(dataset, typed.schema), paths, rehearse)
+        again, _ = _seen(site, [(_as_filed(one, typed.schema), path) for one, path in files], rehearse)
         seen = _with_computed(again, seen, dataset.schema)
         update = update_schema(typed.schema, seen, environment=environment)
     return typed.then(update), unread
 
 
-def _seen(
-    site: Site, dataset: Dataset, paths: Sequence[Path], rehearse: Rehearse
-) -> tuple[Statistics, tuple[str, ...]]:
+def _seen(site: Site, files: Sequence[tuple[Dataset, Path]], rehearse: Rehearse) -> tuple[Statistics, tuple[str, ...]]:
     """What raw rows are like before anything was asked of them, and why files of them cannot be read."""
-    bare = dataclasses.replace(
-        dataset,
-        schema=_bare(dataset.schema, measured.private(dataset, site.config.project)),
-        new_columns="add",
-        missing_columns="allow",
-        max_rejected=None,
-        validation=Validation(),
-    )
+    bare: dict[str, Dataset] = {}
     found: Statistics | None = None
     unread: list[FormatError] = []
-    for path in paths:
+    for dataset, path in files:
+        if dataset.source not in bare:
+            bare[dataset.source] = dataclasses.replace(
+                dataset,
+                schema=_bare(dataset.schema, measured.private(dataset, site.config)),
+                new_columns="add",
+                missing_columns="allow",
+                max_rejected=None,
+                validation=Validation(),
+            )
         try:
-            with rehearse(site, bare, path, None) as batch:
+            with rehearse(site, bare[dataset.source], path, None) as batch:
                 # Nothing but types was asked of its rows: what they break is for the schema to say.
                 one = dataclasses.replace(batch.statistics, judged=False)
         except FormatError as error:

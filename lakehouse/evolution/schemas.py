@@ -17,9 +17,9 @@ from typing import TypeAlias
 import polars as pl
 
 from lakehouse import config, timeline
-from lakehouse.config import GONE, Edit
+from lakehouse.config import GONE, Dataset, Edit
 from lakehouse.errors import ConfigError, NotFoundError, nearest
-from lakehouse.evolution.judging import Rehearse
+from lakehouse.evolution.judging import Rehearse, of_source
 from lakehouse.evolution.measuring import statistics
 from lakehouse.evolution.proposing import proposed
 from lakehouse.formats import Format
@@ -164,6 +164,7 @@ class Schemas:
         *,
         accept: Collection[str] | bool = (),
         file: str | PathLike[str] | None = None,
+        source: str | None = None,
         environment: str | None = None,
     ) -> Proposal:
         """What to change in a dataset's schema so that its newest batch passes it; and, where accepted, the change.
@@ -177,6 +178,7 @@ class Schemas:
             accept: the features (dotted paths; "" for the schema itself) whose changes are written into the
                 dataset's file; True for all but those that end a check (`Change.ends`), which must be named.
             file: look at this local file in place of the newest batch.
+            source: of a dataset with several, the one as whose file it is read.
             environment: of the schema; None for the one the dataset's configuration names.
 
         Raises:
@@ -190,8 +192,8 @@ class Schemas:
         now.schema.within(chosen)  # an unknown one is refused before anything is read
         if file is not None and not Path(file).is_file():
             raise NotFoundError(f"there is no file '{file}'")
-        paths = self._newest(dataset) if file is None else [Path(file)]
-        update, unread = proposed(self._site, now, paths, chosen, self._rehearse)
+        files = self._newest(now) if file is None else [(of_source(now, source), Path(file))]
+        update, unread = proposed(self._site, now, files, chosen, self._rehearse)
         shown = config.dataset_file(dataset, self._site.config)
         named = () if isinstance(accept, bool) else accept
         known = now.schema.paths()
@@ -202,23 +204,34 @@ class Schemas:
         if not taken:
             return Proposal(update, shown, rest, unread)
         changed = config.change_dataset(self._site.config, dataset, [_edit(now.schema, one) for one in taken.changes])
-        source = self._site.config.source(now.source)
-        return Proposal(
-            taken, shown, rest, unread, written=True, again=changed.fingerprint(source) != now.fingerprint(source)
+        again = any(
+            changed.of(name).fingerprint(read) != now.of(name).fingerprint(read)
+            for name in now.source_names
+            if (read := self._site.config.source(name))
         )
+        return Proposal(taken, shown, rest, unread, written=True, again=again)
 
-    def _newest(self, dataset: str) -> list[Path]:
-        """The raw files that the last curation took in, refused or not."""
-        past = timeline.read(self._site.ledger, dataset)
+    def _newest(self, dataset: Dataset) -> list[tuple[Dataset, Path]]:
+        """The raw files that the last curation took in, refused or not, each with the dataset as of its source."""
+        if dataset.derived:
+            raise ConfigError(
+                f"dataset '{dataset.name}' is derived from other datasets, and no file is read into it; change its "
+                f"schema by hand, or see what its rows are like: `lakehouse schema infer {dataset.name}`"
+            )
+        past = timeline.read(self._site.ledger, dataset.name)
+        first, *_ = dataset.source_names
         for execution in reversed(past.executions):
             events = self._site.ledger.get_events(
                 execution_ids=[execution.id], types=[EventType.INPUT, EventType.DECLARED_INPUT]
             )
             artifacts = self._site.ledger.get_artifacts(ids={event.artifact_id for event in events})
-            paths = [self._site.storage.path(one.uri) for one in artifacts if one.type == "RawFile" and one.uri]
-            if there := [path for path in paths if path.is_file()]:
+            raws = [(str(a.properties["source"]), a.uri) for a in artifacts if a.type == "RawFile" and a.uri]
+            found = [(whose if whose in dataset.source_names else first, uri) for whose, uri in raws]
+            paths = [(dataset.of(whose), self._site.storage.path(uri)) for whose, uri in found]
+            if there := [(one, path) for one, path in paths if path.is_file()]:
                 return there
-        raise NotFoundError(f"dataset '{dataset}' has no batch yet; run `lakehouse curate {dataset}`, or name a file")
+        name = dataset.name
+        raise NotFoundError(f"dataset '{name}' has no batch yet; run `lakehouse curate {name}`, or name a file")
 
     def show(self, dataset: str, *, version: int | None = None, environment: str | None = None) -> Schema:
         """A dataset's schema as its file says it, or as it was.

@@ -15,7 +15,8 @@ import polars as pl
 
 from lakehouse import timeline
 from lakehouse.config import Dataset
-from lakehouse.measured.keeping import Kept, kept_among, read
+from lakehouse.measured.keeping import Kept, kept_among, kept_of, read
+from lakehouse.records import MAKERS, Version
 from lakehouse.schema import Rule
 from lakehouse.site import Site
 from lakehouse.timeline import Timeline
@@ -134,9 +135,11 @@ def recent(site: Site, dataset: Dataset, past: Timeline, *, until: int | None = 
     """
     policy = dataset.validation.history
     most = policy.batches if policy is not None else 1
-    usual = _usual(past, _before(site, past, until, most + _MORE), until)
+    # A snapshot that was taken in again, for one that came late, was the full picture at its time all the same.
+    stays = dataset.history == "snapshots"
+    usual = _usual(past, _before(site, past, until, most + _MORE), until, stays=stays)
     if len(usual) < most:
-        usual = _usual(past, _before(site, past, until, 4 * most + _MOST), until)
+        usual = _usual(past, _before(site, past, until, 4 * most + _MOST), until, stays=stays)
     # Too few to tell anything are not read.
     enough = policy is not None and len(usual) >= MINIMUM
     wanted = usual[:most] if enough else usual[:1]
@@ -145,14 +148,22 @@ def recent(site: Site, dataset: Dataset, past: Timeline, *, until: int | None = 
     return History(
         previous=known[0][1] if known and known[0][0] is usual[0] else None,
         past=tuple(Past(own, one.at) for one, own in reversed(known)) if enough else (),
-        total=None if before is None else before.total,
+        total=None if before is None else _shown(site, before),
     )
+
+
+def _shown(site: Site, version: Version) -> int | None:
+    """The rows that a version shows; of snapshots those of the newest, None where these were not counted."""
+    if version.history != "snapshots":
+        return version.total
+    kept = kept_of(site.ledger, version.dataset, version.execution)
+    return None if kept is None else kept.rows
 
 
 def _before(site: Site, past: Timeline, until: int | None, limit: int) -> list[Kept]:
     """What the newest curations kept, so many of them, of those before an execution if one is given; newest first."""
     curations = site.ledger.get_executions(
-        type="Curate",
+        type=MAKERS,
         context=past.context,
         until=None if until is None else until - 1,
         newest_first=True,
@@ -163,14 +174,14 @@ def _before(site: Site, past: Timeline, until: int | None, limit: int) -> list[K
     return sorted(known.values(), key=lambda one: -one.execution)
 
 
-def _usual(past: Timeline, every: Sequence[Kept], until: int | None) -> list[Kept]:
+def _usual(past: Timeline, every: Sequence[Kept], until: int | None, *, stays: bool) -> list[Kept]:
     """The batches with rows, of files that came for the first time, that no correction had taken the place of."""
     if not every:
         return []
     again = {one.execution for one in every if one.again}
     corrected = {
         old
-        for execution in past.superseding(after=min(one.execution for one in every))
+        for execution in (() if stays else past.superseding(after=min(one.execution for one in every)))
         if execution.id not in again and (until is None or execution.id < until)
         for old, raws in timeline.superseded(execution).items()
         if raws is None
@@ -199,10 +210,11 @@ def doubled(rows: pl.LazyFrame, keys: Collection[str], count: int) -> int:
         count: how many rows there are, roughly: many are counted in several passes over their keys.
     """
     pieces = count // _PIECE + 1
-    named = rows.select(pl.struct(*keys).hash().alias("part"), *keys)
+    mark = "\0part"  # a name that no key has
+    named = rows.select(pl.struct(*keys).hash().alias(mark), *keys)
     total = 0
     for piece in range(pieces):
-        part = named.filter(pl.col("part") % pieces == piece) if pieces > 1 else named
-        extra = part.group_by(*keys).len().select((pl.col("len").cast(pl.Int64) - 1).sum())
+        part = named.filter(pl.col(mark) % pieces == piece) if pieces > 1 else named
+        extra = part.group_by(*keys).agg(pl.len().alias(mark)).select((pl.col(mark).cast(pl.Int64) - 1).sum())
         total += int(extra.collect(engine="streaming").item() or 0)
     return total

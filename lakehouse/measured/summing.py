@@ -12,35 +12,58 @@ from pathlib import Path
 
 import polars as pl
 
-from lakehouse import columns, tables, timeline
-from lakehouse.config import Dataset, curate_function
+from lakehouse import columns, timeline
+from lakehouse.config import Config, Dataset, curate_function, derivation
 from lakehouse.errors import StorageError
 from lakehouse.measured.keeping import Kept, kept_among, kept_of, read
-from lakehouse.records import Execution, Version
-from lakehouse.schema import PROVENANCE, Feature, FeatureType, Schema
+from lakehouse.records import MAKERS, Execution, Version
+from lakehouse.schema import PROVENANCE, STATES, Feature, FeatureType, Schema
 from lakehouse.site import Site
+from lakehouse.states import DELETE, current
 from lakehouse.timeline import Superseded, Timeline
 from lakehouse.validation.statistics import Statistics, generate_statistics
 
-__all__ = ["measure", "of_batch", "of_version", "private", "running_total"]
+__all__ = ["counted", "measure", "of_batch", "of_version", "private", "running_total"]
 
 _EVERY = 32  # curations from one total to the next
 
 
-def private(dataset: Dataset, project: Path) -> frozenset[str]:
+def private(dataset: Dataset, config: Config) -> frozenset[str]:
     """The columns of a dataset whose values are not kept: the personal ones, and what may be made from them."""
+    if dataset.derived:
+        return _inherited(dataset, config)
     if not any(dataset.schema.marks.values()):
         return frozenset()
-    made = columns.of_mapping(
+    found: set[str] = {name for name, marked in dataset.schema.marks.items() if marked}
+    for source in dataset.source_names:
+        one = dataset.of(source)
+        made = columns.of_mapping(
+            one.schema,
+            rename=one.rename,
+            derive=one.derive,
+            function=curate_function(one, config.project),
+            name=one.curate or "",
+            declared=one.columns,
+            others=one.new_columns == "add",
+        )
+        found |= columns.personal(made, one.schema.marks).keys()
+    return frozenset(found)
+
+
+def _inherited(dataset: Dataset, config: Config) -> frozenset[str]:
+    """The personal columns of a derived dataset: those that say so, and those made from personal ones of its inputs."""
+    inputs = {name: config.dataset(name) for name in dataset.inputs}
+    known = [f"{one}.{name}" for one, of in inputs.items() for name in private(of, config)]
+    if not known and not any(dataset.schema.marks.values()):
+        return frozenset()
+    made = columns.of_inputs(
         dataset.schema,
-        rename=dataset.rename,
-        derive=dataset.derive,
-        function=curate_function(dataset, project),
-        name=dataset.curate or "",
+        derivation(dataset, config.project),
+        {name: of.schema.dtypes for name, of in inputs.items()},
+        name=dataset.curate or "sql",
         declared=dataset.columns,
-        others=dataset.new_columns == "add",
     )
-    return frozenset(columns.personal(made, dataset.schema.marks))
+    return frozenset(columns.personal(made, dataset.schema.marks, known))
 
 
 def measure(  # noqa: PLR0913  # by name
@@ -65,7 +88,7 @@ def measure(  # noqa: PLR0913  # by name
     Raises:
         StorageError: they cannot be read.
     """
-    plain = rows.drop(*PROVENANCE, strict=False)
+    plain = counted(rows).drop(*PROVENANCE, *STATES, strict=False)
     typed = _as_stored(schema, plain.collect_schema())
     try:
         return generate_statistics(
@@ -76,6 +99,11 @@ def measure(  # noqa: PLR0913  # by name
         raise StorageError(f"the rows cannot be measured: {why}; `lakehouse check` tells what is damaged") from error
 
 
+def counted(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Curated rows without those that only say that their key is no more: what these do not say is not missing."""
+    return rows.filter(pl.col("_change") != DELETE) if "_change" in rows.collect_schema() else rows
+
+
 def _as_stored(schema: Schema, columns: Mapping[str, pl.DataType]) -> Schema:
     """The schema of rows that were curated: nothing is to be filled in, and what was taken along is text."""
     taken = {name: Feature(type=FeatureType.STRING) for name in columns if name not in schema.features}
@@ -84,7 +112,7 @@ def _as_stored(schema: Schema, columns: Mapping[str, pl.DataType]) -> Schema:
 
 
 def of_version(site: Site, past: Timeline, version: Version, schema: Schema, personal: Collection[str]) -> Statistics:
-    """The statistics of all rows that a version shows.
+    """The statistics of all rows that a version shows; of ``changes`` all there are, of snapshots the newest picture.
 
     Args:
         site: the opened lake.
@@ -96,11 +124,15 @@ def of_version(site: Site, past: Timeline, version: Version, schema: Schema, per
     Raises:
         StorageError: rows that must be read cannot be.
     """
+    if version.history == "snapshots":
+        return of_batch(site, past, version, schema, personal)
     return _Sum(site, past, version, schema, personal).statistics()
 
 
 def of_batch(site: Site, past: Timeline, version: Version, schema: Schema, personal: Collection[str]) -> Statistics:
     """The statistics of the rows that a version's own curation appended, whether or not they count still.
+
+    Of a snapshot they are of all of it, not of what it changed.
 
     Raises:
         StorageError: rows that must be read cannot be.
@@ -109,7 +141,9 @@ def of_batch(site: Site, past: Timeline, version: Version, schema: Schema, perso
     own = read(site.storage, one.uri, one.sha256) if one is not None and one.personal >= set(personal) else None
     if own is not None:
         return own
-    rows = tables.scan(site.storage.path(version.uri), version.table_version)
+    rows = timeline.held(site, version)
+    if version.history == "snapshots":
+        return measure(current(past.visible(rows, version), version.keys), schema, personal)
     return measure(rows.filter(pl.col("_execution") == version.execution), schema, personal)
 
 
@@ -204,7 +238,7 @@ class _Sum:
     def _curations(self, until: int) -> list[Execution]:
         """The dataset's newest curations up to an execution, as many as are looked at in one go."""
         return self.site.ledger.get_executions(
-            type="Curate", context=self.past.context, until=until, newest_first=True, limit=2 * _EVERY, only=["version"]
+            type=MAKERS, context=self.past.context, until=until, newest_first=True, limit=2 * _EVERY, only=["version"]
         )
 
     def _hidden(self, after: int) -> dict[int, set[str] | None]:
@@ -227,7 +261,7 @@ class _Sum:
 
     def _rows(self, executions: Iterable[int], hidden: Mapping[int, set[str] | None]) -> pl.LazyFrame:
         """The rows of some curations that count."""
-        rows = tables.scan(self.site.storage.path(self.version.uri), self.version.table_version)
+        rows = timeline.held(self.site, self.version)
         rows = rows.filter(pl.col("_execution").is_in(list(executions)))
         gone = [(execution, raw) for execution in executions for raw in hidden.get(execution) or ()]
         if gone:

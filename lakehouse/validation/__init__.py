@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lakehouse.validation.breaks import count_broken, sum_broken
-    from lakehouse.validation.mapping import TEXT, Mapping
-    from lakehouse.validation.rows import QUARANTINE, Checked, check, too_strict
+    from lakehouse.validation.mapping import TEXT, Codes, Mapping
+    from lakehouse.validation.rows import KEY, QUARANTINE, Checked, check, too_strict
     from lakehouse.validation.rules import RowRule
     from lakehouse.validation.statistics import Statistics, generate_statistics
 
 __all__ = [
+    "KEY",
     "QUARANTINE",
     "TEXT",
     "Checked",
+    "Codes",
     "Mapping",
     "RowRule",
     "Statistics",
@@ -28,8 +30,8 @@ __all__ = [
 
 _HOMES = {
     "breaks": ("count_broken", "sum_broken"),
-    "mapping": ("TEXT", "Mapping"),
-    "rows": ("QUARANTINE", "Checked", "check", "too_strict"),
+    "mapping": ("TEXT", "Codes", "Mapping"),
+    "rows": ("KEY", "QUARANTINE", "Checked", "check", "too_strict"),
     "rules": ("RowRule",),
     "statistics": ("Statistics", "generate_statistics"),
 }

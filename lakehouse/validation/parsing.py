@@ -15,7 +15,10 @@ from lakehouse.schema import FeatureType
 if TYPE_CHECKING:
     from lakehouse.schema import Feature
 
-__all__ = ["absent", "as_json", "as_text", "literal", "missing", "named", "parse", "unlike"]
+__all__ = ["NO_CODE", "absent", "as_json", "as_text", "literal", "missing", "named", "parse", "unlike"]
+
+NO_CODE = "not a code of"
+"""How the reason begins of a value that the feature's code table does not hold."""
 
 _FEW = 8  # words up to which comparing with each is faster than looking up in a set
 _ISO_DATE = "%Y-%m-%d"

@@ -15,13 +15,13 @@ from types import FunctionType
 import polars as pl
 
 from lakehouse.errors import SchemaError, nearest
-from lakehouse.schema import PROVENANCE, Feature, FeatureType, Rule
-from lakehouse.validation.mapping import TEXT, Mapping
+from lakehouse.schema import PROVENANCE, Feature, FeatureType, Rule, converts
+from lakehouse.validation.mapping import TEXT, Codes, Mapping
 from lakehouse.validation.nested import Reading, read
-from lakehouse.validation.parsing import absent, as_json, as_text, literal, missing, named, parse, unlike
+from lakehouse.validation.parsing import NO_CODE, absent, as_json, as_text, literal, missing, named, parse, unlike
 from lakehouse.validation.rules import CHECKS, RowRule, check_rules, feature_rules, merged, partition_rules
 
-__all__ = ["QUARANTINE", "VALUE", "Checked", "bit", "check", "too_strict"]
+__all__ = ["KEY", "QUARANTINE", "VALUE", "Checked", "bit", "check", "too_strict"]
 
 QUARANTINE: dict[str, pl.DataType] = {
     "reasons": pl.List(pl.String()),
@@ -37,6 +37,9 @@ MASK = "_mask:"
 
 VALUE = "_value:"
 """Prefix of the columns with the text of a value that broke a rule; of a check, of those it looks at."""
+
+KEY = "_key:"
+"""Prefix of the columns with the keys of a row that broke a rule."""
 
 _UNFIT = "_unfit:"
 """Prefix of the columns that say where a computed value did not fit its feature's type."""
@@ -54,7 +57,8 @@ class Checked:
         valid: the features, the added columns, ``_raw``, ``_row``.
         rejected: ``reasons``, ``fields``, ``text``, ``_raw``, ``_row``.
         broken: of each row that broke a rule, rejected or not: the words of its mask (UInt64), and the
-            values (String) that broke one, null where they broke none.
+            values (String) that broke one, null where they broke none; with the mapping's keys, where it has any,
+            and whether these could be read (``_known``).
         rules: what the bits of the mask stand for.
         filled: feature to the number of valid rows whose missing value its default took the place of; to be
             selected from ``rows``.
@@ -119,20 +123,24 @@ class _Check:
         self.unread = [
             name
             for name, column in self.present.items()
-            if dtypes[column] != self.schema.features[name].dtype or self.schema.features[name].dtype.is_nested()
+            if dtypes[column] != self.schema.features[name].dtype
+            or self.schema.features[name].dtype.is_nested()
+            or name in mapping.codes
         ]
         self.private = {*private, *(name for name, feature in self.schema.features.items() if feature.personal)}
 
     def frames(self) -> Checked:
         made, after, recast = _computed(self._typed(), self.mapping)
-        rules = merged(list(self._rules(made, recast)))
+        if self.mapping.delete_when is not None:
+            made = self._with_deletes(made, self.mapping.delete_when)
+        rules = merged([self._spared(rule) for rule in self._rules(made, recast)])
         rejecting, warning = [r for r in rules if r.rejects], [r for r in rules if not r.rejects]
         checked = made.with_columns(_ok=pl.col("_parsed") & _none(rejecting))
         # A column of its own even where it is the same: polars reads the file a second time for plans that share
         # more than what all four share.
         checked = checked.with_columns(_clean=pl.col("_ok") & _none(warning))
         # Read again from the text: a function may have put something in the value's place.
-        told = merged([*self._reread(), *(self._surely(rule) for rule in rules)])
+        told = merged([*map(self._spared, self._reread()), *(self._surely(rule) for rule in rules)])
         return Checked(
             rows=checked,
             valid=checked.filter(pl.col("_ok")).select(*self.schema.features, *self.added, "_raw", "_row"),
@@ -146,9 +154,11 @@ class _Check:
                 _raw="_raw",
                 _row="_row",
             ),
-            broken=checked.filter(~pl.col("_clean")).select("_ok", *_mask(told), *self._values(told, after)),
+            broken=checked.filter(~pl.col("_clean")).select(
+                "_ok", *_mask(told), *self._values(told, after), *self._named(told)
+            ),
             rules=tuple(told),
-            filled={name: (self._fills(name) & pl.col("_ok")).sum() for name in self._with_default()},
+            filled={name: (self._fills(name) & pl.col("_ok") & self._stays).sum() for name in self._with_default()},
         )
 
     def _typed(self) -> pl.LazyFrame:
@@ -162,8 +172,52 @@ class _Check:
             *[as_text(pl.col(column), self.dtypes[column]).alias(column) for column in self.added],
             *[value.alias(name) for name, value in {**values, **gone}.items()],
         )
-        read_ = [self._gone(name, TEXT) | pl.col(name).is_not_null() for name in self.unread]
-        return typed.with_columns(_parsed=pl.all_horizontal(read_) if read_ else pl.lit(value=True))
+        columns = {"_parsed": self._parsed(self.unread)}
+        if self.mapping.delete_when is not None:
+            columns["_named"] = self._parsed([name for name in self.unread if name in self._naming])
+        return typed.with_columns(**columns)
+
+    def _parsed(self, names: Sequence[str]) -> pl.Expr:
+        """Whether what the file says of these features could all be read."""
+        read_ = [self._gone(name, TEXT) | pl.col(name).is_not_null() for name in names]
+        return pl.all_horizontal(read_) if read_ else pl.lit(value=True)
+
+    @property
+    def _naming(self) -> set[str | None]:
+        """The features that even a delete must have."""
+        return {*self.mapping.keys, self.mapping.event_time}
+
+    @property
+    def _stays(self) -> pl.Expr:
+        """Whether a row is more than the delete of its key."""
+        return pl.lit(value=True) if self.mapping.delete_when is None else ~pl.col("_delete")
+
+    def _with_deletes(self, frame: pl.LazyFrame, sql: str) -> pl.LazyFrame:
+        """The rows with ``_delete``; of those that do, only what names them must have been readable."""
+        try:
+            frame = frame.with_columns(_delete=pl.sql_expr(sql).fill_null(value=False))
+            frame.collect_schema()
+        except pl.exceptions.PolarsError as error:
+            raise SchemaError(f"delete_when: {str(error).splitlines()[0]}") from error
+        return frame.with_columns(_parsed=pl.col("_parsed") | (pl.col("_delete") & pl.col("_named")))
+
+    def _spared(self, rule: RowRule) -> RowRule:
+        """A rule as it stands where some rows are deletes."""
+        if self.mapping.delete_when is None or rule.column in self._naming:
+            return rule
+        return replace(rule, broken=rule.broken & ~pl.col("_delete"))
+
+    def _named(self, rules: Sequence[RowRule]) -> list[pl.Expr]:
+        """What a row is of, and whether that can be told, whatever else is wrong with it."""
+        keys = self.mapping.keys
+        if not keys:
+            return []
+        unread = [r.broken for r in rules if r.column in keys and r.rule in (Rule.TYPE, Rule.PRESENCE)]
+        known = ~pl.any_horizontal(unread) if unread else pl.lit(value=True)
+        # Of a computed key it cannot be told what made it null.
+        if any(self.mapping.made(name) for name in keys):
+            known &= pl.col("_parsed")
+        return [*(pl.col(name).alias(f"{KEY}{name}") for name in keys), known.alias("_known")]
 
     def _there(self, name: str, prefix: str = "") -> pl.Expr:
         """A feature's column as it stands in the file, null where it says that the value is missing."""
@@ -192,13 +246,19 @@ class _Check:
     def _value(self, name: str) -> pl.Expr:
         feature, column = self.schema.features[name], self.present[name]
         dtype = self.dtypes[column]
-        if dtype == pl.String and not feature.dtype.is_nested() and unlike(self._nulls(name), feature):
+        if name in self.mapping.codes:
+            value = _decoded(self._code(name), self.mapping.codes[name])
+        elif dtype == pl.String and not feature.dtype.is_nested() and unlike(self._nulls(name), feature):
             value = parse(pl.col(column), dtype, feature, lenient=self.mapping.lenient)
         else:
             value = self._reading(name).value
         if feature.default is None:
             return value
         return pl.when(self._gone(name)).then(self._default(name)).otherwise(value)
+
+    def _code(self, name: str, prefix: str = "") -> pl.Expr:
+        """The text of a feature whose codes are looked up, null where the value is missing."""
+        return as_text(self._there(name, prefix), self.dtypes[self.present[name]])
 
     def _default(self, name: str) -> pl.Expr:
         feature = self.schema.features[name]
@@ -213,9 +273,20 @@ class _Check:
     def _reread(self) -> Iterator[RowRule]:
         """Where a column's value, or a part of it, is not of its type."""
         for name in self.unread:
+            if name in self.mapping.codes:
+                yield self._uncoded(name, self.mapping.codes[name])
+                continue
             for path, feature, unfit in self._reading(name, TEXT).unfit:
                 action = self.schema.action_of(Rule.TYPE, path)
                 yield RowRule(path, Rule.TYPE, f"{path}: not {named(feature)}", action, unfit, name)
+
+    def _uncoded(self, name: str, codes: Codes) -> RowRule:
+        """Where a column's text is no code."""
+        code, reason = self._code(name, TEXT), f"{name}: {NO_CODE} {codes.table}"
+        broken = code.is_not_null() & _decoded(code, codes).is_null()
+        shown = pl.format(f"{_quoted(name)}: '{{}}' is {NO_CODE} {_quoted(codes.table)}", code.str.slice(0, _LONGEST))
+        told = None if name in self.private else shown
+        return RowRule(name, Rule.TYPE, reason, self.schema.action_of(Rule.TYPE, name), broken, name, told)
 
     def _surely(self, rule: RowRule) -> RowRule:
         """A rule as it stands for rows that could not be wholly read: what is unreadable is not missing as well."""
@@ -294,6 +365,11 @@ def _quoted(name: str) -> str:
     return name.replace("{", "{{").replace("}", "}}")
 
 
+def _decoded(code: pl.Expr, codes: Codes) -> pl.Expr:
+    """What a code means, null where it is none."""
+    return code.replace_strict(codes.codes, codes.values, default=None, return_dtype=codes.values.dtype)
+
+
 def _none(rules: Sequence[RowRule]) -> pl.Expr:
     return pl.all_horizontal(~r.broken for r in rules) if rules else pl.lit(value=True)
 
@@ -317,7 +393,11 @@ def bit(number: int) -> pl.Expr:
 
 def _reasons(rules: Sequence[RowRule]) -> pl.Expr:
     """Why a row is in quarantine; what it would only be warned of is no reason for that."""
-    told = [pl.when(rule.broken).then(pl.lit(rule.reason)) for rule in rules if rule.rejects]
+    told = [
+        pl.when(rule.broken).then(pl.lit(rule.reason) if rule.told is None else rule.told)
+        for rule in rules
+        if rule.rejects
+    ]
     if not told:  # nothing can be wrong with optional texts
         return pl.lit([], pl.List(pl.String))
     return pl.concat_list(told).list.drop_nulls()
@@ -327,8 +407,11 @@ def _computed(frame: pl.LazyFrame, mapping: Mapping) -> tuple[pl.LazyFrame, pl.S
     """The frame with derived features and those the dataset's function makes, its columns, and which had to be cast."""
     before = frame.collect_schema()
     try:
-        for name, sql in mapping.derive.items():
-            frame = frame.with_columns(pl.sql_expr(sql).alias(name))
+        derived = [(converts(name, sql), pl.sql_expr(sql).alias(name)) for name, sql in mapping.derive.items()]
+        # Side by side: what is derived sees the converted values, a conversion only those in the file.
+        for conversions in (True, False):
+            if some := [value for converted, value in derived if converted is conversions]:
+                frame = frame.with_columns(some)
         after = frame.collect_schema()
     except pl.exceptions.PolarsError as error:
         raise SchemaError(f"derive: {str(error).splitlines()[0]}") from error

@@ -40,6 +40,7 @@ class RowRule:
         action: what is done with the row or its batch.
         broken: where it is broken; never null.
         column: the outermost feature, whose name may hold dots itself, or ``checks.NAME``.
+        told: the reason with the row's own value, where a quarantined row tells that.
     """
 
     path: str
@@ -48,6 +49,7 @@ class RowRule:
     action: Action
     broken: pl.Expr = field(compare=False)
     column: str
+    told: pl.Expr | None = field(default=None, compare=False)
 
     @property
     def rejects(self) -> bool:

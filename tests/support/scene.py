@@ -39,6 +39,17 @@ def lay_out(folder: Path) -> Path:
     for part in ("configs", "jobs"):
         shutil.copytree(PROJECT / part, folder / part)
     shutil.copytree(PROJECT / "data" / "samples", folder / "data" / "samples")
+    # Every load kind: of a feed and of full pictures there are two files each, which overlap.
+    for name, kind, key in (("airlines", "changes", "carrier"), ("airports", "snapshots", "faa")):
+        file = folder / f"configs/datasets/reference/{name}.yaml"
+        file.write_text(file.read_text() + f"history: {kind}\n")
+        assert f"keys: [{key}]" in file.read_text()
+        source = folder / f"configs/sources/{name}.yaml"
+        source.write_text(source.read_text().replace(f"{name}.csv", f"{name}*.csv"))
+        first = folder / f"data/samples/{name}.csv"
+        head, gone, changed, *same = first.read_text().splitlines(keepends=True)
+        assert gone
+        (folder / f"data/samples/{name}2.csv").write_text("".join([head, changed.replace(",", ",New ", 1), *same]))
     day = folder / "data/samples/flights/flights_2013-01-05.csv"
     lines = day.read_text().splitlines(keepends=True)
     lines[3] = lines[3].replace("2013", "twenty-thirteen", 1)
@@ -89,7 +100,9 @@ def state(folder: Path) -> dict[str, Any]:
 
 def _rows(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
     """The rows without what is different in every run: the execution and the moment."""
-    plain = frame.drop("_execution", "_recorded_at").with_columns(pl.col(pl.List(pl.String)).list.join("; "))
+    plain = frame.drop("_execution", "_recorded_at", "_valid_from", strict=False).with_columns(
+        pl.col(pl.List(pl.String)).list.join("; ")
+    )
     return plain.sort("_raw", "_row").rows()
 
 

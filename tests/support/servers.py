@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 from sqlalchemy import Connection, Engine, NullPool, create_engine, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
@@ -51,6 +52,7 @@ class Servers:
         self._made: list[tuple[URL, str]] = []
         self._missing: dict[str, str] = {}
         self._usual: dict[str, str] = {}
+        self._prefixes: list[tuple[str, str]] = []
 
     def url(self, backend: str, folder: Path) -> str:
         """An empty database; on a server it may hold a ledger's tables already."""
@@ -81,8 +83,26 @@ class Servers:
         self._made.append((address, name))
         return address.set(database=name).render_as_string(hide_password=False)
 
+    def redis(self) -> str:
+        """An online store's URL with a prefix of its own; `drop` takes away what lies under it."""
+        address = os.environ.get("LAKEHOUSE_TEST_REDIS", "redis://127.0.0.1:6379/0")
+        if "redis" not in self._missing:
+            try:
+                redis.Redis.from_url(address, socket_connect_timeout=2).ping()
+                self._missing["redis"] = ""
+            except redis.RedisError as error:
+                self._missing["redis"] = f"no redis answers ({error}): set LAKEHOUSE_TEST_REDIS"
+        self._skip("redis")
+        prefix = f"lakehouse_test_{os.getpid()}_{next(self._numbers)}"
+        self._prefixes.append((address, prefix))
+        return f"{address}?prefix={prefix}"
+
     def drop(self) -> None:
         """Take away all that was made."""
+        for address, prefix in self._prefixes:
+            with redis.Redis.from_url(address) as server:
+                if keys := list(server.scan_iter(f"{prefix}:*")):
+                    server.delete(*keys)
         force = {"mysql": "", "postgresql": " WITH (FORCE)"}
         for address, name in self._made:
             with administering(address) as connection:
@@ -95,6 +115,9 @@ class Servers:
                     self._missing[backend] = ""
             except DBAPIError as error:
                 self._missing[backend] = f"no {backend} answers ({error.orig}): set LAKEHOUSE_TEST_{backend.upper()}"
+        self._skip(backend)
+
+    def _skip(self, backend: str) -> None:
         if reason := self._missing[backend]:
             (pytest.fail if os.environ.get("LAKEHOUSE_REQUIRE_SERVICES") == "1" else pytest.skip)(reason)
 

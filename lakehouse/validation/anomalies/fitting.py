@@ -11,7 +11,7 @@ from lakehouse.validation.anomalies.found import Anomaly
 from lakehouse.validation.anomalies.judged import Finding, Judged
 from lakehouse.validation.anomalies.kinds import Kind
 from lakehouse.validation.anomalies.wording import counted, few, percent
-from lakehouse.validation.parsing import named
+from lakehouse.validation.parsing import NO_CODE, named
 from lakehouse.validation.statistics import Broken
 
 __all__ = ["told_of", "types", "unlike", "valency"]
@@ -45,9 +45,24 @@ def types(judged: Judged) -> Iterator[Finding]:
 def _by_rows(judged: Judged, found: list[Broken], kind: Kind) -> Anomaly:
     rows = sum(broken.rows for broken in found)
     examples = told_of(judged, found)
+    if tables := [broken.reason.partition(f"{NO_CODE} ")[2] for broken in found if NO_CODE in broken.reason]:
+        return _uncoded(judged, " and ".join(tables), rows, examples)
     if judged.feature.type is FeatureType.BOOL:
         kind = Kind.BOOL_TYPE_UNEXPECTED_STRING
     return _unfit(judged, kind, counted(rows, "row"), rows, examples)
+
+
+def _uncoded(judged: Judged, table: str, rows: int, examples: list[tuple[str, int]]) -> Anomaly:
+    """An anomaly of values that no code table holds."""
+    shown = f": {few(examples)}" if examples else ""
+    return judged.make(
+        Kind.UNEXPECTED_DATA_TYPE,
+        Rule.TYPE,
+        f"{NO_CODE} {table}",
+        f"{counted(rows, 'row')} {'holds' if rows == 1 else 'hold'} no code of {table}{shown}."
+        " Add it there and curate that dataset, or mend the source.",
+        {"outside": rows, **({} if judged.personal else {"values": examples[:_EXAMPLES]})},
+    )
 
 
 def told_of(judged: Judged, found: list[Broken]) -> list[tuple[str, int]]:

@@ -11,6 +11,7 @@ from lakehouse.schema import Feature, FeatureType, Rule
 from lakehouse.validation.anomalies.wording import counted
 from lakehouse.validation.inference.case import Case
 from lakehouse.validation.inference.changes import Change
+from lakehouse.validation.parsing import NO_CODE
 from lakehouse.validation.reading import fits
 
 __all__ = ["widened"]
@@ -39,6 +40,8 @@ def widened(case: Case) -> Iterable[Change]:
     feature, one = case.feature, case.one
     if feature is None or one is None or one.type is FeatureType.STRUCT or feature.type is FeatureType.STRUCT:
         return []
+    if any(NO_CODE in one.reason for one in case.statistics.broken if one.path == case.path):
+        return []  # no other type would make it a code
     kind, why = _wider(case, feature)
     after = f"list[{kind.value}]" if one.repeated or feature.repeated else kind.value
     if one.repeated and not feature.repeated:
