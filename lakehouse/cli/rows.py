@@ -1,15 +1,16 @@
-"""Rows on the command line: `read`, and the summary behind `quarantine`."""
+"""Rows on the command line: `read` and `changes`, and the summary behind `quarantine`."""
 
 from __future__ import annotations
 
 import errno
+import functools
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -23,40 +24,86 @@ if TYPE_CHECKING:
 
     from lakehouse.lake import Lake
 
-__all__ = ["Rejected", "read", "rejected"]
+__all__ = ["Rejected", "Shape", "changes", "formed", "give", "read", "rejected", "shaped"]
 
 _FORMATS = ("table", "csv", "json", "ndjson", "parquet")
 _TABLE_LIMIT = 20
 _PROVENANCE = ("_raw", "_row", "_execution", "_recorded_at")
+_STATES = ("_change", "_valid_from")
 _FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How rows are given: which columns, how many, in which form, to which file."""
+
+    columns: str | None
+    limit: int | None
+    provenance: bool
+    kind: str
+    file: str | None
+
+
+def formed(verb: Callable[..., None]) -> Callable[..., None]:
+    """The options that say in which form rows are given, and how many, as one argument ``shape`` of a verb."""
+
+    @functools.wraps(verb)
+    def taking(
+        session: Session, *args: Any, limit: int | None, kind: str | None, file: str | None, **others: Any
+    ) -> None:
+        columns, provenance = others.pop("columns", None), others.pop("provenance", False)
+        form = kind or _by_name(file) or ("json" if session.as_json else "csv" if file else "table")
+        if form == "table" and file is not None:
+            raise click.UsageError("a table is for looking at; write csv, json, ndjson or parquet to a file")
+        if form == "parquet" and file is None and sys.stdout.isatty():
+            raise click.UsageError("Parquet is not for a terminal; add --output FILE")
+        verb(session, *args, shape=Shape(columns, limit, provenance, form, file), **others)
+
+    for option in reversed(
+        (
+            click.option(
+                "--limit",
+                type=click.IntRange(min=0),
+                metavar="N",
+                help=f"At most so many rows (a table: {_TABLE_LIMIT}).",
+            ),
+            click.option(
+                "--format",
+                "kind",
+                type=click.Choice(_FORMATS),
+                help="How to write them (default: by FILE's name; else table).",
+            ),
+            click.option(
+                "--output", "file", metavar="FILE", type=click.Path(dir_okay=False), help="Write to this file."
+            ),
+        )
+    ):
+        taking = option(taking)
+    return taking
+
+
+def shaped(verb: Callable[..., None]) -> Callable[..., None]:
+    """As `formed`, with the options that say which columns of a dataset's rows are given."""
+    taking = formed(verb)
+    taking = click.option("--provenance", is_flag=True, help="Show where each row comes from, for `lakehouse trace`.")(
+        taking
+    )
+    return click.option("--columns", metavar="A,B", help="Only these columns, in this order.")(taking)
 
 
 @click.command(cls=Verb)
 @click.argument("dataset")
-@click.option("--version", "number", type=int, metavar="N", help="As it was at this version.")
+@click.option("--version", type=int, metavar="N", help="As it was at this version.")
 @click.option("--as-of", metavar="TIME", help="As it was known at this moment, like 2026-03-01T12:00:00Z.")
-@click.option("--columns", metavar="A,B", help="Only these columns, in this order.")
-@click.option(
-    "--limit", type=click.IntRange(min=0), metavar="N", help=f"At most so many rows (a table: {_TABLE_LIMIT})."
-)
-@click.option("--provenance", is_flag=True, help="Show where each row comes from, for `lakehouse trace`.")
-@click.option(
-    "--format", "kind", type=click.Choice(_FORMATS), help="How to write them (default: by FILE's name; else table)."
-)
-@click.option("--output", "file", metavar="FILE", type=click.Path(dir_okay=False), help="Write to this file.")
+@click.option("--tag", metavar="NAME", help="As it was at this tag.")
+@click.option("--valid-at", metavar="TIME", help="What was true at this moment, one row a key.")
+@click.option("--history", is_flag=True, help="Every state of every key, with valid_from and valid_to.")
 @click.pass_obj
-def read(  # noqa: PLR0913, PLR0917  # one parameter an option
-    session: Session,
-    dataset: str,
-    number: int | None,
-    as_of: str | None,
-    columns: str | None,
-    limit: int | None,
-    provenance: bool,
-    kind: str | None,
-    file: str | None,
-) -> None:
+@shaped
+def read(session: Session, /, dataset: str, *, shape: Shape, **which: Any) -> None:
     r"""Print a dataset's rows, now or as they were.
+
+    Of `history: changes` and `snapshots` that is one row a key, its newest state.
 
     \b
     Examples:
@@ -64,36 +111,86 @@ def read(  # noqa: PLR0913, PLR0917  # one parameter an option
       lakehouse read aviation/flights --as-of 2026-03-01 --columns carrier,flight --format csv
       lakehouse read aviation/flights --output flights.parquet
       lakehouse read aviation/flights --provenance --limit 5
+      lakehouse read aviation/planes --valid-at 2013-02-01
     """
-    kind = kind or _by_name(file) or ("json" if session.as_json else "csv" if file else "table")
-    if kind == "table" and file is not None:
-        raise click.UsageError("a table is for looking at; write csv, json, ndjson or parquet to a file")
-    if kind == "parquet" and file is None and sys.stdout.isatty():
-        raise click.UsageError("Parquet is not for a terminal; add --output FILE")
+    with session.lake() as lake:
+        frame = lake.scan(dataset, **which)
+        past = {name: which[name] for name in ("version", "as_of", "tag") if which[name] is not None}
+        if past and not session.quiet and not session.as_json:
+            _tell_files(lake, dataset, past)
+        give(frame, dataset, shape)
+
+
+@click.command(cls=Verb)
+@click.argument("dataset")
+@click.option("--since", metavar="STATE", help="The older state: a version, a TIME, or tag:NAME.")
+@click.option("--until", metavar="STATE", help="The newer one (default: now).")
+@click.pass_obj
+@shaped
+def changes(session: Session, /, dataset: str, since: str | None, until: str | None, *, shape: Shape) -> None:
+    r"""Print what was inserted, updated and deleted in between.
+
+    A deleted row is printed as it was. Without --since everything is inserted.
+
+    \b
+    Examples:
+      lakehouse changes aviation/planes --since 12
+      lakehouse changes aviation/planes --since 2026-03-01 --until tag:q2 --format ndjson
+    """
+    with session.lake() as lake:
+        give(lake.changes(dataset, since=since, until=until), dataset, shape, always=("_change",))
+
+
+def _tell_files(lake: Lake, dataset: str, past: dict[str, Any]) -> None:
+    """Say on stderr how much of the table an older state is read from."""
+    found = lake.files(dataset, **past)
+    if found is None:
+        return
+    asked = "".join(f", {name.replace('_', ' ')} {value}" for name, value in past.items() if name != "version")
+    said = (
+        f"{dataset}, version {found.version.version}{asked}: {found.read:,} of {output.count(found.all, 'file')} read"
+    )
+    if found.kept is not None:
+        said += f", and the kept state of version {found.kept}"
+    click.echo(printable(said), err=True)
+
+
+def give(frame: pl.LazyFrame, dataset: str, shape: Shape, always: Sequence[str] = ()) -> None:
+    """Print rows, or write them to a file."""
     from lakehouse.retrieval import readable  # noqa: PLC0415  # half a second that --help need not pay
 
-    with session.lake() as lake:
-        frame = lake.scan(dataset, version=number, as_of=as_of)
-        wanted = _wanted(frame, dataset, columns)
-        if kind == "table":
-            shown = _TABLE_LIMIT if limit is None else limit
-            frame = _with_handle(frame, wanted) if provenance else frame.select(wanted)
-            with readable(dataset):
-                rows = frame.head(shown + 1).collect(engine="streaming")
-            _print_table(rows.head(shown), more=limit is None and rows.height > shown)
-            return
-        frame = frame.select(list(dict.fromkeys([*wanted, *_PROVENANCE])) if provenance else wanted)
-        frame = frame if limit is None else frame.head(limit)
-        if file is not None:
-            _write_file(frame, dataset, kind, Path(file))
-        elif kind == "parquet":
-            buffer = io.BytesIO()
-            with readable(dataset):
-                frame.collect(engine="streaming").write_parquet(buffer, compression="zstd")
-            sys.stdout.buffer.write(buffer.getbuffer())
-        else:
-            _write(_batches(frame, dataset), frame.head(0).collect(), kind, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+    wanted = list(dict.fromkeys([*always, *_wanted(frame, dataset, shape.columns)]))
+    if shape.kind == "table":
+        shown = _TABLE_LIMIT if shape.limit is None else shape.limit
+        frame = _with_handle(frame, wanted) if shape.provenance else frame.select(wanted)
+        with readable(dataset):
+            rows = frame.head(shown + 1).collect(engine="streaming")
+        _print_table(rows.head(shown), more=shape.limit is None and rows.height > shown)
+        return
+    if shape.provenance:
+        there = frame.collect_schema()
+        wanted = list(dict.fromkeys([*wanted, *(name for name in (*_PROVENANCE, *_STATES) if name in there)]))
+    frame = frame.select(wanted)
+    frame = frame if shape.limit is None else frame.head(shape.limit)
+    if shape.file is not None:
+        _write_file(frame, dataset, shape.kind, Path(shape.file))
+    elif shape.kind == "parquet":
+        buffer = io.BytesIO()
+        with readable(dataset):
+            frame.collect(engine="streaming").write_parquet(buffer, compression="zstd")
+        sys.stdout.buffer.write(buffer.getbuffer())
+    else:
+        _write(_batches(frame, dataset), frame.head(0).collect(), shape.kind, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+def show(frame: pl.DataFrame, *, as_json: bool) -> None:
+    """Print a small frame, whole."""
+    if as_json:
+        _write(iter([frame]), frame.clear(), "json", sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    _print_table(frame.with_columns(_handle()).drop("_raw", "_row"), more=False)
 
 
 def _by_name(file: str | None) -> str | None:
@@ -102,9 +199,10 @@ def _by_name(file: str | None) -> str | None:
 
 
 def _wanted(frame: pl.LazyFrame, dataset: str, columns: str | None) -> list[str]:
-    """The columns that are asked for; without a word of any, all but the provenance."""
+    """The columns that are asked for; without a word of any, all but what the lake itself notes of each row."""
     known = frame.collect_schema().names()
-    wanted = [name.strip() for name in columns.split(",")] if columns else [n for n in known if n not in _PROVENANCE]
+    own = (*_PROVENANCE, *_STATES)
+    wanted = [name.strip() for name in columns.split(",")] if columns else [name for name in known if name not in own]
     for name in wanted:
         if name not in known:
             raise NotFoundError(f"dataset '{dataset}' has no column '{name}'.{nearest(name, known)}")
@@ -115,12 +213,24 @@ def _with_handle(frame: pl.LazyFrame, wanted: Sequence[str]) -> pl.LazyFrame:
     """The columns with what `lakehouse trace` takes before them and the rest of the provenance after them."""
     import polars as pl  # noqa: PLC0415  # half a second that --help need not pay
 
-    place = pl.format("{}:{}", pl.col("_raw").str.head(12), "_row").alias("raw:row")
-    rest = {
-        "_execution": pl.col("_execution"),
-        "_recorded_at": pl.col("_recorded_at").dt.strftime("%Y-%m-%d %H:%M:%SZ"),
-    }
-    return frame.select(place, *wanted, *(shown for name, shown in rest.items() if name not in wanted))
+    rest = {"_execution": pl.col("_execution"), "_recorded_at": _seconds("_recorded_at")}
+    if "_valid_from" in frame.collect_schema():
+        rest |= {"_change": pl.col("_change"), "_valid_from": _seconds("_valid_from")}
+    return frame.select(_handle(), *wanted, *(shown for name, shown in rest.items() if name not in wanted))
+
+
+def _handle() -> pl.Expr:
+    """What `lakehouse trace` takes. A row that says that its file holds a key no longer has no place in it."""
+    import polars as pl  # noqa: PLC0415  # as above
+
+    number = pl.col("_row").cast(pl.String).fill_null("-")
+    return pl.format("{}:{}", pl.col("_raw").str.head(12), number).alias("raw:row")
+
+
+def _seconds(moment: str) -> pl.Expr:
+    import polars as pl  # noqa: PLC0415  # as above
+
+    return pl.col(moment).dt.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _print_table(rows: pl.DataFrame, *, more: bool) -> None:
@@ -253,9 +363,9 @@ def rejected(lake: Lake, dataset: str, limit: int, reason: str | None) -> Reject
             ],
             engine="streaming",
         )
-    source = lake.config.dataset(dataset).source
     shown = first["_raw"].to_list()
-    names = {file.sha256: file.name for file in (lake.show(source, "source", raw=shown).raw if shown else ())}
+    sources = lake.config.dataset(dataset).source_names if shown else ()
+    names = {file.sha256: file.name for source in sources for file in lake.show(source, "source", raw=shown).raw}
     examples = tuple(
         Example(
             row["_raw"],
