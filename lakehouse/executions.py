@@ -22,20 +22,19 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse import environment, references, timeline
-from lakehouse.errors import CommitError, MetadataError, NotFoundError, RecordError, nearest
+from lakehouse.errors import MetadataError, NotFoundError, RecordError, nearest
 from lakehouse.records import Artifact, EventType, ExecutionState, Value, printable
 from lakehouse.schema import PROVENANCE
-from lakehouse.site import INTERRUPTED, Site
+from lakehouse.site import Site
 
 __all__ = ["Inputs", "Run", "execution"]
 
 Inputs = str | int | Iterable[str | int] | Mapping[str | int, Sequence[str] | None]
 """A reference, several, or by reference the columns that are read of it; None for all."""
 
-_OWN = {
-    "execution": frozenset({"Land", "Curate", "Derive", "Rebuild", "Export", "Erase"}),
-    "artifact": frozenset({"RawFile", "TableVersion", "QuarantineVersion", "Schema", "Statistics", "Anomalies"}),
-}
+_STEPS = "Land Curate Derive Run Optimize Tag Export Import Rebuild Publish TrainingSet Erase"
+_MADE = "RawFile TableVersion QuarantineVersion Schema Statistics Anomalies Tag Export TrainingSet OnlineStore"
+_OWN = {"execution": frozenset(_STEPS.split()), "artifact": frozenset(_MADE.split())}
 _TYPE = re.compile(r"[A-Za-z_][\w.-]{0,99}", re.ASCII)
 _FORMS = frozenset({"execution", "artifact"})  # what the forms of a reference begin with
 _VERSIONED = re.compile(r"@[0-9]+$")
@@ -229,7 +228,7 @@ def execution(
         NotFoundError: an input is not there.
     """
     _usable("execution", kind)
-    _settle(site)
+    site.close_steps()
     token = uuid.uuid4().hex
     run = Run(site, kind)
     # Held until the step ends, however it ends: whoever can take it finds that the step's process died.
@@ -243,18 +242,6 @@ def execution(
             raise
         finally:
             site.listener.settle()  # its log tells what could not be delivered
-
-
-def _settle(site: Site) -> None:
-    """Close the records of steps whose process was killed."""
-    for found in site.ledger.get_executions(state=ExecutionState.RUNNING, only=["process"]):
-        token = found.properties.get("process")
-        if found.type in _OWN["execution"] or not isinstance(token, str):
-            continue
-        with contextlib.suppress(CommitError), site.storage.lock("execution", token, wait=0, keep=False):
-            # It may have ended since it was looked up.
-            if site.ledger.get_executions(ids=[found.id])[0].state is ExecutionState.RUNNING:
-                site.fail(found.id, found.type, None, INTERRUPTED)
 
 
 def _usable(what: str, kind: str) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from lakehouse import timeline
 from lakehouse.errors import NotFoundError, nearest
-from lakehouse.records import Artifact, EventType, Execution, printable
+from lakehouse.records import MAKERS, Artifact, EventType, Execution, printable
 from lakehouse.site import Site
 
 __all__ = ["FORMS", "Reference", "artifacts", "execution", "parse", "versions", "written"]
@@ -143,7 +143,8 @@ def _table_version(site: Site, reference: Reference) -> Artifact:
     known = {*site.config.datasets, *(c.name for c in site.ledger.get_contexts(type="Dataset"))}
     if name not in known:
         raise NotFoundError(f"no dataset '{printable(name)}'.{nearest(name, known)}")
-    number = timeline.read(site.ledger, name).at(reference.number).version
+    wanted = site.pin(name) if reference.number is None else reference.number
+    number = timeline.read(site.ledger, name).at(wanted).version
     return site.ledger.get_artifacts(type="TableVersion", names=[f"{name}@{number}"])[0]
 
 
@@ -178,7 +179,7 @@ def _made_by(site: Site, made: Execution) -> tuple[Artifact, ...]:
     events = site.ledger.get_events(execution_ids=[made.id], types=[EventType.OUTPUT])
     every = site.ledger.get_artifacts(ids=[event.artifact_id for event in events])
     # What a curation found its rows to be like is no input of who names the curation for its rows.
-    found = tuple(a for a in every if made.type != "Curate" or a.type not in ("Statistics", "Anomalies"))
+    found = tuple(a for a in every if made.type not in MAKERS or a.type not in ("Statistics", "Anomalies"))
     if not found:
         raise NotFoundError(f"execution:{made.id} made nothing ({made.type}, {made.state.name.lower()})")
     return found

@@ -261,7 +261,7 @@ def test_a_quarantine_table_that_is_gone_is_found(project):
 @pytest.mark.parametrize("version", [0, 1])
 def test_a_missing_log_entry_is_found_the_last_one_too(project, version):
     entry(project, version).unlink()
-    found(project, "is gone" if version == 0 else "does not open")
+    found(project, "is gone" if version == 0 else "has no version 1, which execution:4 made")
 
 
 @pytest.mark.parametrize("text", ["", "{}\n", "[1]\n", '{"commitInfo": {}}\n{"add": 3}\n', "\x00" * 40])

@@ -184,7 +184,8 @@ def test_downstream_of_a_raw_file_says_which_versions_show_its_rows(three):
 def test_downstream_of_a_raw_file_counts_its_quarantined_rows(three):
     down = three.lake.lineage(three.shas["1"]).downstream()
     assert kinds(down, "QuarantineVersion") == ["quarantine:a/d@0"]
-    assert edge(down, "execution:2", "quarantine:a/d@0").label == "1 row rejected"
+    (curation,) = kinds(down, "Curate")
+    assert edge(down, curation, "quarantine:a/d@0").label == "1 row rejected"
     assert kinds(three.lake.lineage(three.shas["2"]).downstream(), "QuarantineVersion") == []
 
 
@@ -217,13 +218,37 @@ def test_downstream_of_a_raw_file_nobody_read_yet_is_itself(project):
 
 
 def test_an_execution_shows_both_directions(three):
-    text = str(three.lake.lineage("execution:2"))
+    run, land, curation = 1, 2, 3
+    text = str(three.lake.lineage(f"execution:{curation}"))
+    assert "Curate execution:3" in text.splitlines()[0]
     assert "├─ upstream" in text
     assert "└─ downstream" in text
-    assert three.lake.lineage(2) == three.lake.lineage("execution:2") == three.lake.lineage("2")
-    land = three.lake.lineage(1)
+    for number in (run, land, curation):
+        assert (
+            three.lake.lineage(number) == three.lake.lineage(f"execution:{number}") == three.lake.lineage(f"{number}")
+        )
+    land = three.lake.lineage(land)
     assert kinds(land, "RawFile") == kinds(three.lake.lineage("a/d@0"), "RawFile")
     assert kinds(land.downstream(), "TableVersion") == ["a/d@0"]
+
+
+def test_downstream_of_a_run_are_its_steps_and_all_that_came_of_them(three):
+    run = three.lake.lineage("execution:1")
+    (land,), (curation,) = kinds(three.lake.lineage("a/d@0"), "Land"), kinds(three.lake.lineage("a/d@0"), "Curate")
+    assert {e.target for e in run.edges if e.source == "execution:1"} == {land, curation}
+    assert kinds(run.upstream(), "Job") == ["job:nightly"]
+    assert kinds(run.downstream(), "TableVersion") == ["a/d@0"]
+    assert raws(run) == {three.shas["1"], three.shas["2"]}
+    (shown,) = run.impact().shown
+    assert (shown.dataset, shown.rows) == ("a/d", 3)
+    assert (shown,) == three.lake.lineage(curation).impact().shown
+    for bound in ({"hops": 0}, {"until": "2020-01-01T00:00:00Z"}):
+        few = three.lake.lineage("execution:1", direction="down", **bound)
+        assert [(cut.node, cut.kind, cut.count) for cut in few.cut] == [
+            ("execution:1", "Curate", 1),
+            ("execution:1", "Land", 1),
+        ]
+        assert not few.impact().whole
 
 
 def test_a_file_seen_by_several_landings_names_them_all(project):
@@ -284,8 +309,8 @@ def test_an_ambiguous_beginning_lists_what_it_could_be(project):
         ("a/d@9", "has no version 9; there is 0, 1, 2"),
         ("a/d@x", "is no version"),
         ("a/d@-1", "is no version"),
-        ("execution:99", "the newest is execution:6"),
-        (99, "the newest is execution:6"),
+        ("execution:99", "the newest is execution:9"),
+        (99, "the newest is execution:9"),
         ("ffffffff", "no raw file's sha256 starts with"),
         ("abc", "names nothing; write"),
         ("", "names nothing; write"),
@@ -319,7 +344,7 @@ def test_the_json_holds_everything_with_stable_keys(three):
 
 def test_a_node_is_drawn_whole_once_and_only_named_after_that(three):
     lines = str(three.lake.lineage("a/d@0")).splitlines()
-    lands = [line for line in lines if "Land execution:1" in line]
+    lands = [line for line in lines if "Land execution:2" in line]
     assert [line.endswith("…") for line in lands] == [False, True]
     assert sum("Source s" in line for line in lines) == 1
 

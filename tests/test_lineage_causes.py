@@ -72,15 +72,15 @@ def test_the_impact_of_a_raw_file_are_the_versions_with_its_rows_its_quarantine_
     assert found.whole
     lines = str(found).splitlines()
     assert lines[0].startswith("RawFile b.csv (")
-    assert lines[1].startswith("  aviation/flights: 2 rows of execution:2 in version 0, left out since 2026-01-01 ")
-    assert lines[2] == "  aviation/flights: 1 row of execution:2 in quarantine"
-    assert lines[3] == "  Model churn@0 at s3://models/1, made by execution:3 of aviation/flights@0"
+    assert lines[1].startswith("  aviation/flights: 2 rows of execution:3 in version 0, left out since 2026-01-01 ")
+    assert lines[2] == "  aviation/flights: 1 row of execution:3 in quarantine"
+    assert lines[3] == "  Model churn@0 at s3://models/1, made by execution:4 of aviation/flights@0"
 
 
 def test_the_impact_of_a_raw_file_that_was_curated_again_names_both_curations(lake, made):
     found = impact(lake, sha(made.texts["a"]))
     assert [(s.first, s.last, s.rows) for s in found.shown] == [(0, 2, 2), (3, None, 2)]
-    assert "  aviation/flights: 2 rows of execution:9 since version 3, still" in str(found).splitlines()
+    assert "  aviation/flights: 2 rows of execution:12 since version 3, still" in str(found).splitlines()
 
 
 def test_impact_agrees_with_the_rows_of_every_version(lake, made):
@@ -118,7 +118,7 @@ def test_a_bounded_impact_says_that_it_is_not_all(lake, made):
 
 
 def test_the_impact_of_a_curation_or_version_goes_on_to_what_was_made_of_it(lake):
-    assert [one.id for one in impact(lake, "execution:2").made] == ["Model:churn@0", "Metrics:quality@0"]
+    assert [one.id for one in impact(lake, "execution:3").made] == ["Model:churn@0", "Metrics:quality@0"]
     assert [one.id for one in impact(lake, "aviation/flights@0").made] == ["Model:churn@0", "Metrics:quality@0"]
     assert [one.id for one in impact(lake, "Model:churn").made] == ["Metrics:quality@0"]
 
@@ -259,7 +259,7 @@ def test_other_packages_python_code_and_machine_are_named(lake):
         ("aviation/flights@9", None, NotFoundError, "has no version 9"),
         ("aviation/flights@1", 9, NotFoundError, "has no version 9"),
         ("aviation/flights@0", None, NotFoundError, "is the first version"),
-        ("execution:2", 1, ConfigError, "is no dataset"),
+        ("execution:3", 1, ConfigError, "is no dataset"),
     ],
 )
 def test_versions_that_are_not_there_are_said(lake, what, against, error, says):
@@ -271,4 +271,4 @@ def test_the_json_of_causes_holds_everything(lake):
     value = json.loads(lake.causes("aviation/flights@1", 0).to_json())
     assert (value["dataset"], value["version"], value["against"]) == ("aviation/flights", 1, 0)
     assert value["files"][0]["how"] == "replaced"
-    assert value["steps"] == [{"execution": 6, "version": 1, "changes": []}]
+    assert value["steps"] == [{"execution": 8, "version": 1, "changes": []}]

@@ -154,9 +154,10 @@ def test_the_command_takes_every_bound(trained):
 
 def test_the_command_tells_impact_and_causes(trained):
     with trained.lake() as lake:
-        impact = lake.lineage("execution:1", direction="down").impact()
-    assert command(trained, "execution:1", "--impact") == (0, f"{impact}\n", "")
-    assert command(trained, "execution:1", "--impact", "--json")[1] == f"{impact.to_json()}\n"
+        impact = lake.lineage("execution:2", direction="down").impact()
+    assert impact.shown
+    assert command(trained, "execution:2", "--impact") == (0, f"{impact}\n", "")
+    assert command(trained, "execution:2", "--impact", "--json")[1] == f"{impact.to_json()}\n"
     status, _, told = command(trained, "aviation/flights", "--against", "7")
     assert (status, "no version 7" in told) == (1, True)
 

@@ -84,18 +84,18 @@ def queries(monkeypatch):
 def test_downstream_of_a_version_are_the_step_that_read_it_and_all_that_came_of_that(lake):
     down = lake.lineage("aviation/flights@1").downstream()
     assert pairs(down) == {
-        ("aviation/flights@1", "execution:7"),
-        ("execution:7", "Model:churn@0"),
-        ("Model:churn@0", "execution:8"),
-        ("execution:8", "Metrics:quality@0"),
+        ("aviation/flights@1", "execution:10"),
+        ("execution:10", "Model:churn@0"),
+        ("Model:churn@0", "execution:11"),
+        ("execution:11", "Metrics:quality@0"),
     }
 
 
 def test_upstream_of_a_model_goes_through_its_version_to_raw_files_landings_and_source(lake):
     up = lake.lineage("Model:churn").upstream()
-    assert ids(up) >= {"Model:churn@0", "execution:7", "aviation/flights@1", "source:flights", "job:nightly"}
+    assert ids(up) >= {"Model:churn@0", "execution:10", "aviation/flights@1", "source:flights", "job:nightly"}
     assert names(up) == {"a.csv", "b.csv"}
-    assert ids(up, "Land") == {"execution:1", "execution:3"}
+    assert ids(up, "Land") == {"execution:2", "execution:5"}
 
 
 def test_what_read_two_versions_came_of_the_rows_of_both(lake):
@@ -113,15 +113,15 @@ def test_downstream_of_a_raw_file_are_the_steps_that_read_a_version_with_its_row
     shown = {v: set(lake.read("aviation/flights", version=v)["_raw"]) for v in (1, 2)}
     for sha, steps in reached.items():
         trained = sha in shown[1]
-        assert ("execution:7" in steps) == trained
-        assert ("execution:8" in steps) == (trained or sha in shown[2])
+        assert ("execution:10" in steps) == trained
+        assert ("execution:11" in steps) == (trained or sha in shown[2])
 
 
 def test_a_version_that_a_step_read_says_how_many_of_the_rows_it_shows(lake):
     first = next(sha for sha in raw_hashes(lake) if sha in set(lake.read("aviation/flights", version=0)["_raw"]))
     down = lake.lineage(first).downstream()
     (edge,) = (e for e in down.edges if e.target == "aviation/flights@1")
-    assert (edge.source, edge.label, edge.properties) == ("execution:2", "2 rows shown", {"rows": 2})
+    assert (edge.source, edge.label, edge.properties) == ("execution:3", "2 rows shown", {"rows": 2})
 
 
 def test_a_dataset_leads_on_from_every_version_that_was_read(lake):
@@ -148,7 +148,7 @@ def test_an_artifact_is_found_by_every_form_of_reference(lake, what):
 
 
 def test_one_way_is_what_that_restriction_of_both_is(lake):
-    for what in ("aviation/flights@1", "execution:2", "Model:churn", "execution:7", *raw_hashes(lake)):
+    for what in ("aviation/flights@1", "execution:1", "execution:3", "Model:churn", "execution:10", *raw_hashes(lake)):
         both = lake.lineage(what)
         assert lake.lineage(what, direction="up") == both.upstream()
         assert lake.lineage(what, direction="down") == both.downstream()
@@ -156,7 +156,7 @@ def test_one_way_is_what_that_restriction_of_both_is(lake):
 
 def test_hops_bound_how_far_it_goes_and_what_was_left_out_is_told(lake):
     found = lake.lineage("Metrics:quality", hops=2)
-    assert ids(found) == {"Metrics:quality@0", "execution:8", "Model:churn@0", "aviation/flights@2"}
+    assert ids(found) == {"Metrics:quality@0", "execution:11", "Model:churn@0", "aviation/flights@2"}
     assert {(cut.node, cut.way, cut.kind, cut.count) for cut in found.cut} == {
         ("Model:churn@0", "up", "Train", 1),
         ("aviation/flights@2", "up", "Curate", None),
@@ -215,16 +215,16 @@ def test_what_a_bound_left_out_behind_hidden_nodes_is_told_at_what_is_shown(lake
 def test_since_and_until_leave_executions_out_by_when_they_began(lake):
     begun = {e.id: e.created_at for e in lake._site.ledger.get_executions()}
     second = timedelta(seconds=1)
-    found = lake.lineage("Metrics:quality", direction="up", since=begun[8] - second)
+    found = lake.lineage("Metrics:quality", direction="up", since=begun[11] - second)
     assert ids(found, "Train") == ids(found, "Curate") == set()
     assert {(cut.node, cut.kind, cut.count) for cut in found.cut} == {
         ("Model:churn@0", "Train", 1),
         ("aviation/flights@2", "Curate", 2),
     }
-    down = lake.lineage("aviation/flights@1", direction="down", until=(begun[7] + second).isoformat())
-    assert ids(down, "Train") == {"execution:7"}
+    down = lake.lineage("aviation/flights@1", direction="down", until=(begun[10] + second).isoformat())
+    assert ids(down, "Train") == {"execution:10"}
     assert [(cut.node, cut.way, cut.kind) for cut in down.cut] == [("Model:churn@0", "down", "Evaluate")]
-    assert lake.lineage("Metrics:quality", since=begun[1], until=begun[8]).cut == ()
+    assert lake.lineage("Metrics:quality", since=begun[1], until=begun[11]).cut == ()
 
 
 def test_a_limit_follows_a_few_of_a_kind_and_counts_the_others(wide):
@@ -233,13 +233,13 @@ def test_a_limit_follows_a_few_of_a_kind_and_counts_the_others(wide):
         few = lake.lineage("aviation/flights", limit=10)
         assert (len(ids(whole, "RawFile")), len(ids(few, "RawFile"))) == (25, 10)
         assert ids(few) <= ids(whole)
-        assert [(cut.node, cut.kind, cut.count) for cut in few.cut] == [("execution:2", "RawFile", 15)]
+        assert [(cut.node, cut.kind, cut.count) for cut in few.cut] == [("execution:3", "RawFile", 15)]
         assert str(few).replace("… 15 more", "and 15 more") == str(whole)
-        land = lake.lineage("execution:1", limit=10, direction="down")
+        land = lake.lineage("execution:2", limit=10, direction="down")
         (shown,) = (e for e in land.edges if e.target == "aviation/flights@0")
         assert shown.properties == {"rows": 25, "first": 0}
         assert [(cut.node, cut.way, cut.kind, cut.count) for cut in land.cut] == [
-            ("execution:1", "down", "RawFile", 15)
+            ("execution:2", "down", "RawFile", 15)
         ]
 
 
@@ -278,16 +278,16 @@ def test_a_bound_that_is_none_is_refused(lake, bound, says):
 def test_what_was_deleted_shows_as_deleted_and_the_walk_goes_on_past_it(lake):
     ledger = lake._site.ledger
     (model,) = ledger.get_artifacts(type="Model")
-    ledger.delete(artifact_ids=[model.id], execution_ids=[7], reason="asked by the customer")
+    ledger.delete(artifact_ids=[model.id], execution_ids=[10], reason="asked by the customer")
     gone = f"artifact:{model.id}"
     up = lake.lineage("Metrics:quality", direction="up")
-    assert {("aviation/flights@1", "execution:7"), ("execution:7", gone), (gone, "execution:8")} <= pairs(up)
+    assert {("aviation/flights@1", "execution:10"), ("execution:10", gone), (gone, "execution:11")} <= pairs(up)
     labels = {node.id: node.label for node in up.nodes}
     assert labels[gone].startswith(f"Model churn@0 {gone} (deleted: asked by the customer")
-    assert labels["execution:7"].startswith("Train execution:7 (deleted: ")
+    assert labels["execution:10"].startswith("Train execution:10 (deleted: ")
     down = lake.lineage("aviation/flights@1", direction="down")
     assert "Metrics:quality@0" in ids(down)
-    for what, focus in (("Model:churn@0", gone), (gone, gone), ("execution:7", "execution:7")):
+    for what, focus in (("Model:churn@0", gone), (gone, gone), ("execution:10", "execution:10")):
         assert lake.lineage(what).focus == (focus,)
         assert "Metrics:quality@0" in ids(lake.lineage(what).downstream())
         assert "aviation/flights@1" in ids(lake.lineage(what).upstream())

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lakehouse.integrity.datasets import check_dataset, foreign_files
+from lakehouse.integrity.kept import check_kept
 from lakehouse.integrity.measured import check_measured
 from lakehouse.integrity.problems import REPAIR, Problem, problem
 from lakehouse.integrity.raw import check_raw
 from lakehouse.integrity.recorded import check_ledger, check_receipts
+from lakehouse.integrity.retained import check_retention
+from lakehouse.integrity.training import check_training_sets
 from lakehouse.records import Progress
 from lakehouse.site import Site
 
@@ -44,4 +47,7 @@ def _everything(site: Site) -> Iterator[Problem]:
         yield from check_dataset(site, name)
     yield from foreign_files(site, names)
     yield from check_measured(site)
+    yield from check_kept(site)
+    yield from check_retention(site)
+    yield from check_training_sets(site)
     site.report(Progress("check", "tables", len(names), len(names), "datasets", finished=True))

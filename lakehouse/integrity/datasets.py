@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
+import itertools
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,7 +15,7 @@ import polars as pl
 from lakehouse import tables, timeline
 from lakehouse.errors import StorageError
 from lakehouse.integrity.problems import BACKUP, REPAIR, Problem, problem
-from lakehouse.records import Execution, ExecutionState
+from lakehouse.records import MAKERS, Execution, ExecutionState, Value
 from lakehouse.site import Site
 from lakehouse.timeline import Timeline
 
@@ -26,8 +29,9 @@ _UNKNOWN = (
 _LISTED = 5  # raw files named where several do not add up
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, StorageError)
 
-Counts: TypeAlias = dict[tuple[int | None, str | None], int]
-"""Rows by execution and raw file (sha256); None where somebody else wrote a row without them."""
+Counts: TypeAlias = dict[tuple[int | None, str], int]
+"""Rows by execution and raw file (sha256): "" for those of none, which were derived; None where somebody else wrote a
+row without its execution."""
 
 
 def check_dataset(site: Site, name: str) -> Iterator[Problem]:
@@ -36,6 +40,7 @@ def check_dataset(site: Site, name: str) -> Iterator[Problem]:
     generations = _generations(past)  # before the executions: each version's is among them then
     rejected = any(e.properties.get("rejected") for e in past.executions if _complete(e))
     held: dict[str, Counts] = {"curated": {}, "quarantine": {}}
+    rows: dict[str, Counts] = {}
     made: dict[str, list[tables.Made]] = {}
     readable = True
     for uri in (*generations, f"quarantine/{name}"):
@@ -55,12 +60,13 @@ def check_dataset(site: Site, name: str) -> Iterator[Problem]:
                 yield problem(uri, "its rows cannot be read", BACKUP)
         else:
             held[zone] |= counts
+            rows[uri] = counts
     # Looked up after the tables were read: a curation beside this check has made some of them.
-    every = {execution.id for execution in site.ledger.get_executions(type="Curate", context=("Dataset", name))}
+    every = {execution.id for execution in site.ledger.get_executions(type=MAKERS, context=("Dataset", name))}
     under_way = every - {execution.id for execution in past.executions}
     yield from _known(site, past, made, under_way)
     if readable:  # what cannot be read cannot be counted
-        yield from _versions(site, past)
+        yield from _versions(past, rows)
         yield from _conserved(past, under_way, held["curated"], held["quarantine"])
 
 
@@ -75,7 +81,7 @@ def _generations(past: Timeline) -> list[str]:
 def _table(uri: str, table: Path) -> Iterator[Problem]:
     """A table for itself: its log, its parts, and what lies beside them."""
     for fault in tables.faults(table):
-        yield problem(uri, fault.message, fault.what_to_do)
+        yield problem(uri, fault.message, fault.what_to_do, harmless=fault.harmless)
     for foreign in tables.foreign(table):
         yield problem(f"{uri}/{foreign}", "is a file that the lake did not put there", "take it out")
     with contextlib.suppress(StorageError):
@@ -84,8 +90,8 @@ def _table(uri: str, table: Path) -> Iterator[Problem]:
 
 
 def _stray(uri: str) -> Problem:
-    message = "this part belongs to no version: a curation was killed, failed, or is under way"
-    return problem(uri, message, "remove it, unless a curation is under way", harmless=True)
+    message = "this part belongs to no version: a curation or optimization was killed, failed, or is under way"
+    return problem(uri, message, "remove it, unless one is under way", harmless=True)
 
 
 def _counted(table: Path) -> Counts | None:
@@ -94,7 +100,7 @@ def _counted(table: Path) -> Counts | None:
         groups = tables.scan(table).group_by("_execution", "_raw").len().collect(engine="streaming")
     except _UNREADABLE:
         return None
-    return {(execution, raw): rows for execution, raw, rows in groups.iter_rows()}
+    return {(execution, raw or ""): rows for execution, raw, rows in groups.iter_rows()}
 
 
 def _known(
@@ -108,8 +114,11 @@ def _known(
     }
     failed = {e.id for e in past.executions if not _complete(e)}
     later = {(uri, commit.number) for uri in made for commit in made[uri] if commit.execution in under_way}
+    optimized = {e.id for e in site.ledger.get_executions(type=tables.KIND, context=("Dataset", past.dataset), only=())}
     for uri, commits in made.items():
         for commit in commits:
+            if commit.note.get("lakehouse.kind") == tables.KIND and commit.execution in optimized:
+                continue  # it made no version of the dataset
             maker = known.pop((uri, commit.number), None)
             if maker == commit.execution or (uri, commit.number) in later:
                 continue
@@ -123,13 +132,30 @@ def _known(
                     f"version {commit.number}, of execution:{commit.execution}, is one that the ledger does not know"
                 )
                 yield problem(uri, message, REPAIR)
+    first = {uri: tables.since(site.storage.path(uri)) for uri in made}
     for (uri, number), maker in known.items():
-        if uri in made:
+        if uri in made and number >= first[uri]:  # of those before only a checkpoint tells
             yield problem(uri, f"has no version {number}, which execution:{maker} made", BACKUP)
 
 
-def _versions(site: Site, past: Timeline) -> Iterator[Problem]:
-    """Every version opens, and holds and shows as many rows as the ledger says."""
+class _Upto:
+    """How many rows a table holds of an execution and all before it."""
+
+    def __init__(self, counts: Counts) -> None:
+        by_execution: Counter[int] = Counter()
+        for (execution, _), rows in counts.items():
+            if execution is not None:  # a row of somebody else's is told of itself
+                by_execution[execution] += rows
+        self._executions = sorted(by_execution)
+        self._sums = [0, *itertools.accumulate(by_execution[execution] for execution in self._executions)]
+
+    def rows(self, execution: int) -> int:
+        return self._sums[bisect.bisect_right(self._executions, execution)]
+
+
+def _versions(past: Timeline, rows: Mapping[str, Counts]) -> Iterator[Problem]:
+    """Every version answers with as many rows as the ledger says: those of its execution and of all before it."""
+    upto = {uri: _Upto(counts) for uri, counts in rows.items()}
     by_id = {execution.id: execution for execution in past.executions}
     held: dict[str, int] = {}
     shown: dict[int, dict[str, int]] = {}
@@ -137,14 +163,10 @@ def _versions(site: Site, past: Timeline) -> Iterator[Problem]:
     for version in past.versions:
         where = f"{version.dataset}@{version.version}"
         held[version.uri] = held.get(version.uri, 0) + version.rows
-        try:
-            rows = tables.count(site.storage.path(version.uri), version.table_version)
-        except StorageError as error:
-            yield problem(where, str(error), f"bring {version.uri}/_delta_log back from a backup of the lake")
-        else:
-            if rows != held[version.uri]:
-                message = f"holds {rows:,} rows by its log, {held[version.uri]:,} by the ledger"
-                yield problem(where, message, f"bring {version.uri} back from a backup of the lake")
+        found = upto[version.uri].rows(version.execution)
+        if found != held[version.uri]:
+            message = f"holds {found:,} rows by its table, {held[version.uri]:,} by the ledger"
+            yield problem(where, message, f"bring {version.uri} back from a backup of the lake")
         maker = by_id.get(version.execution)
         if maker is None or maker.properties.get("version") != version.version:
             message = f"the ledger does not say that execution:{version.execution} made it"
@@ -153,7 +175,7 @@ def _versions(site: Site, past: Timeline) -> Iterator[Problem]:
         for old, raws in timeline.superseded(maker).items():
             for raw in list(shown.get(old, ())) if raws is None else raws:
                 total -= shown.get(old, {}).pop(raw, 0)
-        shown[maker.id] = {raw: read - rejected for raw, (read, rejected) in timeline.counts(maker).items()}
+        shown[maker.id] = timeline.appended(maker)
         total += sum(shown[maker.id].values())
         if total != version.total:
             message = f"shows {total:,} rows by its executions, {version.total:,} by its own record"
@@ -161,7 +183,7 @@ def _versions(site: Site, past: Timeline) -> Iterator[Problem]:
 
 
 def _conserved(past: Timeline, under_way: Collection[int], curated: Counts, rejected: Counts) -> Iterator[Problem]:
-    """Rows read = rows curated + rows rejected, for every execution and raw file, by what the tables hold."""
+    """Rows read = rows curated + rejected + unchanged + duplicates, for every execution, by what the tables hold."""
     complete = {execution.id: execution for execution in past.executions if _complete(execution)}
     for execution in complete.values():
         counts, p = timeline.counts(execution), execution.properties
@@ -169,8 +191,16 @@ def _conserved(past: Timeline, under_way: Collection[int], curated: Counts, reje
         if (read, bad) != (p.get("read"), p.get("rejected")):
             message = f"read {p.get('read')} and rejected {p.get('rejected')} rows, but {read} and {bad} by its files"
             yield problem(f"execution:{execution.id}", message, REPAIR)
-    expected: dict[tuple[int | None, str | None], tuple[int, int]] = {
-        (e.id, raw): n for e in complete.values() for raw, n in timeline.counts(e).items()
+        rows, silent = sum(timeline.appended(execution).values()), _number(p, "unchanged") + _number(p, "duplicates")
+        if read + _number(p, "deleted") != rows + bad + silent:
+            message = (
+                f"read {read:,} rows and deleted {_number(p, 'deleted'):,} keys, but appended {rows:,}, "
+                f"rejected {bad:,} and left out {silent:,}"
+            )
+            yield problem(f"execution:{execution.id}", message, REPAIR)
+    expected: dict[str, dict[tuple[int | None, str], int]] = {
+        "curated": {(e.id, raw): n for e in complete.values() for raw, n in timeline.appended(e).items()},
+        "quarantine": {(e.id, raw): n for e in complete.values() for raw, (_, n) in timeline.counts(e).items()},
     }
     failed = {e.id for e in past.executions} - set(complete)
     for zone, found in (("curated", curated), ("quarantine", rejected)):
@@ -185,15 +215,19 @@ def _conserved(past: Timeline, under_way: Collection[int], curated: Counts, reje
                     where, f"holds {rows:,} rows that no completed execution made (execution:{maker})", _FOREIGN
                 )
         wrong: dict[int, list[str]] = {}
-        for key in sorted({*expected, *(k for k in found if k[0] in complete)}, key=str):
-            read, bad = expected.get(key, (0, 0))
-            wanted = bad if zone == "quarantine" else read - bad
+        for key in sorted({*expected[zone], *(k for k in found if k[0] in complete)}, key=str):
+            wanted = expected[zone].get(key, 0)
             if found.get(key, 0) != wanted:
                 wrong.setdefault(int(key[0] or 0), []).append(f"{found.get(key, 0):,} of {wanted:,} rows of {key[1]}")
         for identity, cases in wrong.items():
             more = f" and {len(cases) - _LISTED:,} more files" if len(cases) > _LISTED else ""
             message = f"rows of execution:{identity} do not add up: it holds {'; '.join(cases[:_LISTED])}{more}"
             yield problem(where, message, _FOREIGN)
+
+
+def _number(properties: Mapping[str, Value], name: str) -> int:
+    value = properties.get(name, 0)
+    return value if isinstance(value, int) else 0
 
 
 def foreign_files(site: Site, names: Sequence[str]) -> Iterator[Problem]:
@@ -210,7 +244,7 @@ def foreign_files(site: Site, names: Sequence[str]) -> Iterator[Problem]:
             elif uri not in known:
                 dataset = uri.partition("/")[2].partition("~")[0]
                 halfway = site.ledger.get_executions(
-                    type="Curate", state=ExecutionState.RUNNING, context=("Dataset", dataset)
+                    type=MAKERS, state=ExecutionState.RUNNING, context=("Dataset", dataset)
                 )
                 message = "a table that the ledger does not know"
                 advice = f"run `lakehouse curate {dataset}`" if halfway else _UNKNOWN

@@ -11,6 +11,7 @@ from lakehouse.integrity.problems import BACKUP, REPAIR, Problem, problem
 from lakehouse.records import Artifact, Progress
 from lakehouse.site import Site
 from lakehouse.storage import Storage, hash_file
+from lakehouse.tagged import IMPORT
 
 __all__ = ["check_raw", "manifest_of", "misfit", "raw_folders", "whole"]
 
@@ -90,7 +91,8 @@ def _unrecorded(site: Site, names: Mapping[str, str]) -> Iterator[Problem]:
                 )
         elif whole(folder):
             message = "is whole but not recorded: its landing was killed"
-            yield problem(uri, message, f"run `lakehouse land {source}`: it is recorded then", harmless=True)
+            command = "import DIR" if source == IMPORT else f"land {source}"
+            yield problem(uri, message, f"run `lakehouse {command}`: it is recorded then", harmless=True)
         else:
             yield problem(uri, "was not put there by a landing", "take it out of the raw zone; land it if it is wanted")
 

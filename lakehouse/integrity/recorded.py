@@ -14,6 +14,7 @@ from lakehouse.receipts import ZONE, Receipt, number_of, uri_of
 from lakehouse.records import Artifact, Execution, ExecutionState, Progress, TypeKind
 from lakehouse.site import Site
 from lakehouse.storage import Storage
+from lakehouse.timeline import runs
 
 __all__ = ["OWN_ARTIFACTS", "by_the_lake", "check_ledger", "check_receipts", "conflict", "deleted", "left"]
 
@@ -21,7 +22,7 @@ Deleted: TypeAlias = dict[TypeKind, set[int]]
 """Ids of records by their kind."""
 
 OWN_ARTIFACTS = frozenset({"RawFile", "Schema", "TableVersion", "QuarantineVersion", "Statistics", "Anomalies"})
-_OWN_EXECUTIONS = frozenset({"Land", "Curate"})
+_OWN_EXECUTIONS = frozenset({"Run", "Optimize", "Land", "Curate", "Derive"})
 _PART = 500  # executions compared in one set of queries
 _LISTED = 5  # executions named
 _ENDED = (ExecutionState.COMPLETE, ExecutionState.FAILED)
@@ -46,8 +47,11 @@ def _running(site: Site) -> Iterator[Problem]:
         if execution.type in _OWN_EXECUTIONS and subject is not None:
             of = f"this {execution.type} of '{subject}'"
             then = "becomes visible" if execution.properties.get("plan") else "is cleaned up"
-            command = "land" if execution.type == "Land" else "curate"
+            command = {"Land": "land", "Optimize": "optimize"}.get(execution.type, "curate")
             advice = f"nothing while it runs; else it {then} at the next `lakehouse {command} {subject}`"
+        elif execution.type == runs.RUN:
+            of = f"this run of '{about.get('Job', '')}'"
+            advice = "nothing while it runs; else the next run, or read of a moment, ends it"
         else:
             of, advice = (
                 f"this {execution.type}",

@@ -126,7 +126,7 @@ def causes(site: Site, what: str, against: int | None) -> Causes:
     ran = {e.id: e for e in site.ledger.get_executions(ids=[made[number] for number in between])}
     said = _said(site, list(ran.values()))
     steps = tuple(
-        Step(made[number], number, tuple(_differences(said[made[before]], said[made[number]])))
+        Step(made[number], number, tuple(_changes(said[made[before]], said[made[number]])))
         for before, number in itertools.pairwise(between)
     )
     return Causes(
@@ -135,8 +135,8 @@ def causes(site: Site, what: str, against: int | None) -> Causes:
         against=other,
         rows=sum(new.values()),
         rows_against=sum(old.values()),
-        files=tuple(_files(site, new, old)),
-        changes=tuple(_differences(said[made[other]], said[made[version]])),
+        files=() if past.derived else tuple(_files(site, new, old)),
+        changes=tuple(_changes(said[made[other]], said[made[version]])),
         steps=steps,
     )
 
@@ -198,23 +198,55 @@ def _known(site: Site, hashes: Collection[str]) -> tuple[dict[str, str], dict[st
     return names, {sha: tuple(found) for sha, found in origins.items()}
 
 
-def _said(site: Site, executions: Sequence[Execution]) -> dict[int, dict[str, str]]:
-    """All that decides what rows curations make of raw files, as texts by what a person calls them."""
-    events = site.ledger.neighbours("execution", [e.id for e in executions], [EventType.INPUT], limit=1)
-    schemas = {a.id: a for a in site.ledger.get_artifacts(ids={e.id for e in events if e.kind == "Schema"})}
-    schema_of = {event.given: schemas[event.id] for event in events if event.kind == "Schema"}
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """All that decides what rows a curation makes of raw files, as texts by what a person calls them.
+
+    Attributes:
+        around: code, packages, machine, code tables.
+        sources: features, format and mapping, of each source whose files were read.
+        several: whether the dataset had several sources.
+    """
+
+    around: dict[str, str]
+    sources: dict[str, dict[str, str]]
+    several: bool
+
+
+def _said(site: Site, executions: Sequence[Execution]) -> dict[int, _Said]:
+    """What curations say of themselves, by their number."""
+    ids = [e.id for e in executions]
+    events = site.ledger.neighbours("execution", ids, [EventType.INPUT], apart_from=["RawFile"])
+    read = {a.id: a for a in site.ledger.get_artifacts(ids={e.id for e in events})}
     found = {}
     for execution in executions:
         p = execution.properties
-        said = {word: str(p[key]) for key, word in _ENVIRONMENT.items() if p.get(key)}
+        around = {word: str(p[key]) for key, word in _ENVIRONMENT.items() if p.get(key)}
         for package in str(p.get("packages", "")).split():
             name, equals, version = package.partition("=")
             if equals:
-                said[f"package {name}"] = version
-        if execution.id in schema_of:
-            said |= _configured(schema_of[execution.id].properties)
-        found[execution.id] = said
+                around[f"package {name}"] = version
+        sources = {}
+        for artifact in (read[event.id] for event in events if event.given == execution.id and event.id in read):
+            if artifact.type == "Schema":
+                sources[str(artifact.properties.get("source", ""))] = _configured(artifact.properties)
+            elif artifact.type == "TableVersion":
+                table, _, number = str(artifact.name).rpartition("@")
+                around[f"version of {table}"] = number
+        found[execution.id] = _Said(around, sources, several="fingerprints" in p)
     return found
+
+
+def _changes(before: _Said, after: _Said) -> Iterator[str]:
+    """What differs between two curations; of several sources, what is said of those that both read."""
+    yield from _differences(before.around, after.around)
+    if not (before.several or after.several):
+        ((one,), (other,)) = (said.sources.values() or [{}] for said in (before, after))
+        yield from _differences(one, other)
+        return
+    for source in (name for name in before.sources if name in after.sources):
+        for change in _differences(before.sources[source], after.sources[source]):
+            yield printable(f"of {source}: {change}")
 
 
 def _configured(properties: Mapping[str, Any]) -> dict[str, str]:

@@ -62,6 +62,8 @@ class _Walk:
         self.g = g
         self.ways = ways
         self.labels: dict[tuple[str, str], dict[str, list[Span]]] = {}
+        self.followed: set[str] = set()  # columns of inputs that were followed upwards
+        self.reached: set[tuple[str, str]] = set()  # columns of derived datasets that were followed downwards
 
     def of_dataset(self, dataset: str, version: int | None, column: str) -> str:
         """Gather what a dataset's column was made from and what became of it; its node."""
@@ -140,14 +142,38 @@ class _Walk:
         for feature in made.reads if stepwise(one.made, column) else ():
             self._note(self._column(one.dataset, feature), target, how, one.span)
             self._up(one, feature, seen | {column})
-        for raw in () if stepwise(one.made, column) else made.inputs:
+        for read in made.inputs if one.inputs else ():
+            self._note(self._of_input(one, read), target, how, one.span)
+        for raw in () if one.inputs or stepwise(one.made, column) else made.inputs:
             node = self._raw(one.source, raw)
             self._note(node, target, how, one.span)
             self.g.join(self.g.add(nodes.context_node(Context("Source", one.source))), node)
 
+    def _of_input(self, one: Configuration, read: str) -> str:
+        """The node of a column of another dataset that a derived one was made from, with what that was made from."""
+        if read == ALL:
+            every = ", ".join(one.inputs)
+            return self.g.add(Node("Column", f"{every}.{ALL}", printable(f"Column: every column of {every}")))
+        dataset, _, column = read.partition(".")
+        node = self._column(dataset, column)
+        if node not in self.followed:
+            self.followed.add(node)
+            past = self.g.past(dataset)
+            version = self._read_by(one, dataset)
+            for made in configurations(self.site, past, None if version is None else past.makers(version)):
+                self._up(made, column)
+        return node
+
+    def _read_by(self, one: Configuration, dataset: str) -> int | None:
+        """The newest version of a dataset that derivations under a configuration read."""
+        made = self.g.ledger.get_executions(ids=one.executions, only=["inputs"])
+        return max((json.loads(str(e.properties["inputs"]))[dataset] for e in made), default=None)
+
     def _down(self, one: Configuration, column: str) -> set[str]:
         """The columns of a dataset that are made from one of it."""
         found: set[str] = set()
+        if one.inputs:
+            return found  # they are made from other datasets' alone
         for name, made in one.made.items():
             if name in (column, ALL) or not (column in made.reads or not made.certain):
                 continue
@@ -175,6 +201,10 @@ class _Walk:
         versions = self.g.ledger.get_artifacts(type="TableVersion", names=names) if names else []
         by_id = {artifact.id: str(artifact.name) for artifact in versions}
         events = self.g.ledger.neighbours("artifact", by_id, READS)
+        derivations = {event.id: by_id[event.given] for event in events if event.kind == "Derive"}
+        if derivations:
+            self._derived(dataset, derivations, held)
+        events = [event for event in events if event.id not in derivations]
         told = {e.id: declared(e) for e in self.g.ledger.get_executions(ids={event.id for event in events})}
         followed: dict[int, list[tuple[str, str]]] = {}
         for event in events:
@@ -184,6 +214,24 @@ class _Walk:
             nodes_read = [(self._column(dataset, c), how) for c in sorted(held) if read is None or c in read]
             followed.setdefault(event.id, []).extend(nodes_read)
         self._followed([event for event in events if followed[event.id]], followed)
+
+    def _derived(self, dataset: str, executions: Collection[int], held: Iterable[str]) -> None:
+        """The columns of derived datasets that some derivations made from columns of a dataset."""
+        held = list(held)
+        contexts = self.g.ledger.get_contexts_of(list(executions))
+        names = dict.fromkeys(c.name for found in contexts.values() for c in found if c.type == "Dataset")
+        for name in names:
+            known = configurations(self.site, self.g.past(name), executions)
+            made: set[str] = set()
+            for one in known:
+                for column, of in one.made.items():
+                    for read in held:
+                        if of.reads_from(f"{dataset}.{read}"):
+                            self._note(self._column(dataset, read), self._column(name, column), _how(of), one.span)
+                            made.add(column)
+            if new := {column for column in made if (name, column) not in self.reached}:
+                self.reached |= {(name, column) for column in new}
+                self._read(name, None, min(one.span.first for one in known), new)
 
     def _followed(self, steps: Sequence[Neighbour], read: Mapping[int, Iterable[tuple[str, str]]]) -> None:
         """Add steps, by what they read and how, and all that came of them."""

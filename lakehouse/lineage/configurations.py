@@ -27,7 +27,8 @@ class Configuration:
 
     Attributes:
         dataset: the dataset.
-        source: where their raw files were landed from.
+        source: where their raw files were landed from; "" for a derived dataset.
+        inputs: of a derived dataset, what it was made from.
         made: what each column was made from; ``*`` for columns taken along that are no feature.
         marked: the features that it said are personal.
         executions: the curations, oldest first.
@@ -40,6 +41,7 @@ class Configuration:
     marked: frozenset[str]
     executions: tuple[int, ...]
     span: Span
+    inputs: tuple[str, ...] = ()
 
     def find(self, name: str) -> Column | None:
         """How a column was made; None where there was none of that name."""
@@ -71,11 +73,12 @@ def _configuration(site: Site, past: Past, schema: Artifact, executions: list[in
     now = site.config.datasets.get(past.dataset)
     return Configuration(
         past.dataset,
-        str(schema.properties.get("source") or (now.source if now else "")),
+        str(schema.properties.get("source") or next(iter(now.source_names if now else ()), "")),
         {name: Column("function", (ALL,), by=_UNKNOWN) for name in features}
         if recorded is None
         else columns.from_json(str(recorded)),
         frozenset(name for name, feature in features.items() if feature.get("personal")),
         tuple(executions),
         past.overall(executions) if executions else _NOWHERE,
+        tuple(json.loads(str(schema.properties.get("inputs", "[]")))),
     )

@@ -8,7 +8,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from lakehouse.lineage.graph import Node
-from lakehouse.records import Artifact, ArtifactState, Context, Execution, ExecutionState, Tombstone, Value, printable
+from lakehouse.records import (
+    MAKERS,
+    Artifact,
+    ArtifactState,
+    Context,
+    Execution,
+    ExecutionState,
+    Tombstone,
+    Value,
+    printable,
+)
 
 __all__ = [
     "KINDS",
@@ -31,6 +41,7 @@ KINDS = (
     "RawColumn",
     "Schema",
     "Curate",
+    "Derive",
     "QuarantineVersion",
     "Statistics",
     "Anomalies",
@@ -52,7 +63,7 @@ def execution_node(execution: Execution) -> Node:
     name = f" {called}" if called else ""
     said = _said(execution)
     label = f"{execution.type}{name} execution:{execution.id}{state}: {f'{said}, ' if said else ''}code {code}{when}"
-    told = _EDGES_TELL if execution.type == "Curate" else ()
+    told = _EDGES_TELL if execution.type in MAKERS else ()
     known = {**p, **execution.custom_properties}
     properties: dict[str, Value] = {k: v for k, v in known.items() if k not in told}
     properties["state"] = execution.state.name
@@ -65,12 +76,14 @@ def _said(execution: Execution) -> str:
     p = execution.properties
     if execution.type == "Land":
         return f"{_counted(p.get('files', 0), 'file')} seen, {p.get('new', 0)} new"
-    if execution.type == "Curate" and execution.state is ExecutionState.COMPLETE:
+    if execution.type in MAKERS and execution.state is ExecutionState.COMPLETE:
         filled = sum(json.loads(str(p.get("filled", "{}"))).values())
         told = f", filled in {_counted(filled, 'value')}" if filled else ""
-        return f"read {rows(p.get('read', 0))}, rejected {p.get('rejected', 0)}{told}, configuration {_fingerprint(p)}"
+        verb = "read" if execution.type == "Curate" else "made"
+        counted = f"{verb} {rows(p.get('read', 0))}, rejected {p.get('rejected', 0)}{told}"
+        return f"{counted}, configuration {_fingerprint(p)}"
     error = str(p.get("error", "")).partition(". ")[0][:200]
-    return f"{error}, configuration {_fingerprint(p)}" if execution.type == "Curate" else error
+    return f"{error}, configuration {_fingerprint(p)}" if execution.type in MAKERS else error
 
 
 def _fingerprint(properties: Mapping[str, Value]) -> str:

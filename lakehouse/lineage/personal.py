@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 
-from lakehouse import columns, measured, references
+from lakehouse import columns, measured, references, tagged
 from lakehouse.columns import ALL
 from lakehouse.lineage.columns import declared
 from lakehouse.lineage.configurations import Configuration, configurations
 from lakehouse.lineage.spans import Past, overall
 from lakehouse.metadata import MAKES, READS
-from lakehouse.records import Artifact, Execution, TypeKind
+from lakehouse.records import MAKERS, Artifact, Execution, TypeKind
 from lakehouse.site import Site
 
 __all__ = ["Holding", "Personal", "personal"]
@@ -30,8 +30,9 @@ class Holding:
     """One place that holds personal data.
 
     Attributes:
-        kind: ``RawColumn``, ``Column``, ``Quarantine``, ``Statistics``, or the type of a user's artifact.
-        name: ``flights.tailnum`` (source and raw column), ``aviation/flights.tailnum``, ``Model:churn@0``.
+        kind: ``RawColumn``, ``Import``, ``Column``, ``Quarantine``, ``Statistics``, or the type of a user's artifact.
+        name: ``flights.tailnum`` (source and raw column), ``aviation/flights.tailnum``, ``Model:churn@0``; of an import
+            ``v1:aviation/flights.tailnum``, by its tag.
         personal: ``yes``; ``perhaps`` where it may have been made from personal data and is not known not to be.
         why: what makes it so.
         versions: of a column, the versions that show it; older ones stay readable. Else "".
@@ -88,8 +89,9 @@ class Personal:
 def personal(site: Site) -> Personal:
     """The record of personal data, as `Lake.personal` gives it."""
     record = _Record(site)
-    holdings = [*record.raw(), *record.columns(), *record.quarantines(), *record.statistics(), *record.artifacts()]
-    return Personal(tuple(holdings), tuple(record.gaps()))
+    came = [*record.raw(), *record.imported()]
+    made = [*record.columns(), *record.quarantines(), *record.statistics(), *record.artifacts()]
+    return Personal((*came, *made), tuple(record.gaps()))
 
 
 class _Record:
@@ -104,16 +106,17 @@ class _Record:
         self.came: dict[tuple[str, str], bool] = {}  # source and raw column: whether for sure
         self.read: set[tuple[str, str]] = set()  # those of them that a personal feature is read from
         self._marked()
-        self.held = {
-            name: [(one, of_one) for one in every if (of_one := self._of(one))] for name, every in self.known.items()
-        }
+        self.held: dict[str, list[tuple[Configuration, dict[str, bool]]]] = {}
+        for name in self.known:
+            self._hold(name)
+        self.held = {name: self.held[name] for name in self.known}
 
     def raw(self) -> Iterator[Holding]:
         """Where personal data came in."""
         totals = self.site.ledger.totals({source for source, _ in self.came})
         for (source, column), sure in sorted(self.came.items()):
             first = self.site.ledger.get_artifacts(type="RawFile", context=("Source", source), limit=1)
-            of_it = [name for name, dataset in self.site.config.datasets.items() if dataset.source == source]
+            of_it = [name for name, dataset in self.site.config.datasets.items() if source in dataset.source_names]
             if first:
                 holding = Holding(
                     "RawColumn",
@@ -126,6 +129,22 @@ class _Record:
                     place=f"raw/{source}",
                 )
                 yield self._owned(holding, of_it)
+
+    def imported(self) -> Iterator[Holding]:
+        """The columns of imported tags that the lake which exported them said are personal."""
+        for tag in (tag for tag in tagged.every(self.site) if tag.manifest):
+            manifest = tagged.manifest(self.site, tag)
+            (step,) = self.site.ledger.get_executions(ids=[tag.execution], only=()) or (None,)
+            for dataset, name in ((d, name) for d, one in manifest.datasets.items() for name in one.personal):
+                holding = Holding(
+                    "Import",
+                    f"{tag.name}:{dataset}.{name}",
+                    "yes",
+                    f"lake '{manifest.lake}', which exported it, said so",
+                    first=None if step is None else step.created_at,
+                    place=f"raw/{tagged.IMPORT}",
+                )
+                yield self._owned(holding, [dataset])
 
     def columns(self) -> Iterator[Holding]:
         """Every column of every dataset that holds personal data."""
@@ -192,7 +211,8 @@ class _Record:
         """What users' steps made from any of it; also past steps and artifacts that were deleted on the way."""
         ledger = self.site.ledger
         steps = {gone.id: Execution(gone.type, id=gone.id) for gone in ledger.tombstones(kind=TypeKind.EXECUTION)}
-        steps |= {e.id: e for e in ledger.get_executions(filter_query="type != 'Land' AND type != 'Curate'")}
+        others = " AND ".join(f"type != '{kind}'" for kind in ("Land", *MAKERS))
+        steps |= {e.id: e for e in ledger.get_executions(filter_query=others)}
         reads = [(event.given, event.id) for event in ledger.neighbours("execution", steps, READS)]
         makes = [(event.given, event.id) for event in ledger.neighbours("execution", steps, MAKES)]
         kept = {a.id: a for a in ledger.get_artifacts(ids={artifact for _, artifact in (*reads, *makes)})}
@@ -242,12 +262,16 @@ class _Record:
         for one in (one for every in self.tried.values() for one in every):
             for name in (name for name, marked in self._marks(one).items() if marked and name in one.made):
                 made = one.made[name]
+                if one.inputs:
+                    continue  # what it is made from says so itself
                 keys = {(one.source, column) for column in made.inputs}
                 self.came |= {key: self.came.get(key, False) or made.certain for key in keys}
                 if made.raw:
                     self.came[one.source, made.raw] = True
                     self.read.add((one.source, made.raw))
-        for dataset in self.site.config.datasets.values():  # it may be landed, and not curated yet
+        every = self.site.config.datasets.values()
+        for dataset in (one.of(source) for one in every for source in one.source_names):
+            # It may be landed, and not curated yet.
             back = {feature: column for column, feature in dataset.rename.items()}
             for name, marked in dataset.schema.marks.items():
                 if marked and not dataset.schema.features[name].computed:
@@ -259,13 +283,37 @@ class _Record:
         now = self.site.config.datasets.get(one.dataset)
         return {**dict.fromkeys(one.marked, True), **(now.schema.marks if now is not None else {})}
 
+    def _hold(self, name: str) -> None:
+        """Find the personal columns of a dataset; of those that it is made from first."""
+        if name not in self.held:
+            self.held[name] = []
+            known = self.known.get(name, [])
+            for one in dict.fromkeys(i for configuration in known for i in configuration.inputs):
+                self._hold(one)
+            self.held[name] = [(one, of_one) for one in known if (of_one := self._of(one))]
+
     def _of(self, one: Configuration) -> dict[str, bool]:
         """The personal columns that a configuration made, and whether they are for sure."""
+        if one.inputs:
+            inputs = self._inherited(one)
+            sure = columns.personal(one.made, self._marks(one), [name for name, known in inputs.items() if known])
+            perhaps = columns.personal(one.made, self._marks(one), inputs)
+            return {name: sure.get(name, False) for name in perhaps}
         raw = {column for source, column in self.read if source == one.source}
         return columns.personal(one.made, self._marks(one), raw)
 
+    def _inherited(self, one: Configuration) -> dict[str, bool]:
+        """The personal columns of the datasets that another was made from, ``aviation/flights.tailnum``."""
+        found: dict[str, bool] = {}
+        for name in one.inputs:
+            for column, sure in (item for _, of_one in self.held.get(name, ()) for item in of_one.items()):
+                found[f"{name}.{column}"] = sure or found.get(f"{name}.{column}", False)
+        return found
+
     def _rejects(self, dataset: str) -> bool:
         """Whether what a dataset rejects is personal: a rejected row keeps all that the file said."""
+        if any(one.inputs and self._of(one) for one in self.tried.get(dataset, ())):
+            return True
         sources = {one.source for one in self.tried.get(dataset, ())}
         return any(source in sources for source, _ in self.came)
 
@@ -278,6 +326,7 @@ class _Record:
         if not made.certain:
             return f"{made.by} may make it from any column"
         read = [feature for feature in made.reads if feature != name and feature in held]
+        read = read or [column for column in made.inputs if column in self._inherited(one)]
         return f"it is made from {', '.join(read or made.inputs)}"
 
     def _taken(self, artifact: Artifact, told: Mapping[str, list[str]]) -> _Level | None:

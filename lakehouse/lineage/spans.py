@@ -60,6 +60,11 @@ class Past:
         self._ends: dict[int, tuple[int, datetime]] = {}
 
     @cached_property
+    def derived(self) -> bool:
+        """Whether the dataset is made from others: then each version is made by one execution, whatever came before."""
+        return bool(self.ledger.get_executions(type="Derive", context=self.timeline.context, limit=1, only=()))
+
+    @cached_property
     def made(self) -> dict[int, int]:
         """The version that each curation made, oldest first."""
         return timeline.versions_of(self.timeline.making(newest_first=False))
@@ -89,6 +94,14 @@ class Past:
             for one, counted in counts.items()
         }
 
+    def until_the_next(self, version: int) -> Span:
+        """The versions that show what a version of a derived dataset does: itself, until it is derived anew."""
+        later = next((number for number in self.made.values() if number > version), None)
+        if later is None:
+            return Span(version, None)
+        self._learn_ends([later])
+        return Span(version, *self._ends[later])
+
     def overall(self, executions: Collection[int]) -> Span:
         """The versions that show any row of some curations, each of which made a version."""
         first = min(self.made[execution] for execution in executions)
@@ -108,6 +121,9 @@ class Past:
             since: when they began, at the earliest.
             until: and at the latest.
         """
+        if self.derived:
+            found = self.timeline.making(last=self._maker(version), since=since, until=until, limit=1)
+            return [execution.id for execution in found if execution.id == self._maker(version)]
         hidden = self._left_out(version)
         found = self.timeline.making(
             last=self._maker(version),
@@ -120,6 +136,8 @@ class Past:
 
     def count_makers(self, version: int) -> int:
         """How many curations there are whose rows a version shows, with the one that made it."""
+        if self.derived:
+            return 1
         last, hidden = self._maker(version), self._left_out(version)
         return self.timeline.count_making(last=last) - self.timeline.count_making(last=last, among=hidden)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from lakehouse import timeline
 from lakehouse.lineage import nodes
 from lakehouse.lineage.gathering import Gathering, reading, refusals, showing
 from lakehouse.metadata import MAKES, READS, Neighbour
-from lakehouse.records import Artifact, EventType, Execution
+from lakehouse.records import MAKERS, Artifact, EventType, Execution, raw_id
+from lakehouse.timeline.runs import RUN
 
 __all__ = ["Downwards", "Upwards"]
 
@@ -110,28 +112,47 @@ class Upwards:
         return list(artifacts.values())
 
     def _shown_inputs(self, executions: Sequence[Execution]) -> list[Artifact]:
-        """The schema, and of the raw files only those whose rows a version shows."""
+        """The schemas and code tables, and of the raw files only those whose rows a version shows."""
         g = self.g
-        # One of each kind is enough: there is one schema, and all raw files of a curation are of one source.
-        firsts = g.ledger.neighbours("execution", _nodes(executions), [EventType.INPUT], limit=1)
-        schemas = [event for event in firsts if event.kind != "RawFile"]
-        sources = {
-            event.given: str(event.external_id).rpartition("/")[0] for event in firsts if event.kind == "RawFile"
-        }
+        ids = _nodes(executions)
+        others = g.ledger.neighbours("execution", ids, [EventType.INPUT], apart_from=["RawFile"])
+        other = g.artifacts(others)
+        sources = self._sources(ids, [(event.given, other[event.id]) for event in others])
         wanted: list[tuple[Execution, str]] = []
         for execution in executions:
             new = self._new(execution.id) or set()
             shas = [sha for sha in g.counts(execution) if sha in new][: g.bounds.limit]
             if len(shas) < len(new):
                 g.leave_out(f"execution:{execution.id}", "up", "RawFile", len(new) - len(shas))
-            wanted += [(execution, f"{sources.get(execution.id)}/{sha}") for sha in shas]
+            wanted += [(execution, raw_id(source, sha)) for source in sources.get(execution.id, ()) for sha in shas]
         raw = {a.external_id: a for a in g.ledger.get_artifacts(external_ids={external for _, external in wanted})}
-        g.add_artifacts(raw.values())
-        other = g.artifacts(schemas)
+        read = [(execution, raw[external]) for execution, external in wanted if external in raw]
+        # Where a curation read several sources, each may have landed these bytes, and one of them was read.
+        doubtful = {e.id for e, _ in read if len(sources[e.id]) > 1}
+        events = (
+            g.ledger.get_events(artifact_ids={a.id for e, a in read if e.id in doubtful}, types=[EventType.INPUT])
+            if doubtful
+            else []
+        )
+        linked = {(event.execution_id, event.artifact_id) for event in events}
+        read = [(e, a) for e, a in read if e.id not in doubtful or (e.id, a.id) in linked]
+        g.add_artifacts(artifact for _, artifact in read)
         by_id = {execution.id: execution for execution in executions}
-        _join_inputs(g, [(by_id[event.given], other[event.id], event.event) for event in schemas])
-        _join_inputs(g, [(e, raw[external], EventType.INPUT) for e, external in wanted if external in raw])
-        return [*raw.values(), *other.values()]
+        _join_inputs(g, [(by_id[event.given], other[event.id], event.event) for event in others])
+        _join_inputs(g, [(execution, artifact, EventType.INPUT) for execution, artifact in read])
+        return [*(artifact for _, artifact in read), *other.values()]
+
+    def _sources(self, ids: Mapping[int, str], read: Iterable[tuple[int, Artifact]]) -> dict[int, list[str]]:
+        """The sources whose files curations read, by their schemas; of older records by their first raw file."""
+        found: dict[int, list[str]] = {}
+        for execution, artifact in read:
+            if artifact.type == "Schema" and "source" in artifact.properties:
+                found.setdefault(execution, []).append(str(artifact.properties["source"]))
+        if older := {identity: node for identity, node in ids.items() if identity not in found}:
+            for event in self.g.ledger.neighbours("execution", older, [EventType.INPUT], limit=1):
+                if event.kind == "RawFile":
+                    found[event.given] = [str(event.external_id).rpartition("/")[0]]
+        return found
 
     def _contexts(self, executions: Iterable[Execution]) -> None:
         """The source, run and job that executions belong to."""
@@ -192,7 +213,7 @@ class Downwards:
                 return
             self.hops += 1
             self.seen |= {artifact.id for artifact in artifacts}
-            artifacts, executions = self._outputs(executions), self._readers(artifacts)
+            artifacts, executions = self._outputs(executions), [*self._readers(artifacts), *self._steps(executions)]
 
     def _readers(self, artifacts: Sequence[Artifact]) -> list[Execution]:
         """The executions that read artifacts."""
@@ -215,8 +236,8 @@ class Downwards:
             taken = self.taken[execution.id]
             self.met[execution.id] = None if taken is None else set(taken)
         landings = [execution for execution in executions if execution.type == "Land"]
-        curations = [execution for execution in executions if execution.type == "Curate"]
-        others = [execution for execution in executions if execution.type not in ("Land", "Curate")]
+        curations = [execution for execution in executions if execution.type in MAKERS]
+        others = [execution for execution in executions if execution.type not in ("Land", *MAKERS)]
         events = [
             *self._landed(landings),
             *self.g.neighbours("down", "execution", _nodes(others), MAKES),
@@ -225,6 +246,23 @@ class Downwards:
         for event in events:
             self.g.join(f"execution:{event.given}", self.g.of_artifact[event.id])
         return [*found.values(), *self._curated(curations)]
+
+    def _steps(self, executions: Iterable[Execution]) -> list[Execution]:
+        """The landings and curations of runs of jobs."""
+        g, found = self.g, []
+        for run in executions:
+            node, every = f"execution:{run.id}", _steps(g, run)
+            for kind in dict.fromkeys(step.type for step in every):
+                alike = [step for step in every if step.type == kind]
+                kept = [step for step in alike if g.bounds.within(step)][: g.bounds.limit]
+                if left := len(alike) - len(kept):
+                    g.leave_out(node, "down", kind, left)
+                found += kept
+                g.add_executions(kept)
+                for step in kept:
+                    g.join(node, f"execution:{step.id}")
+        self.taken |= dict.fromkeys((step.id for step in found), None)
+        return found
 
     def _landed(self, executions: Sequence[Execution]) -> list[Neighbour]:
         """The raw files that landings stored or saw: all are asked for, as a curation's rows of them are counted."""
@@ -271,6 +309,12 @@ class Downwards:
         g, past = self.g, self.g.past(str(artifact.properties["dataset"]))
         made = artifact.properties["version"]
         assert isinstance(made, int)  # noqa: S101  # the ledger keeps INT properties as int
+        if past.derived:  # each version is a derivation's own: those after it were made without this one
+            g.add_artifacts([artifact])
+            rows = sum(read - bad for read, bad in counted.values())
+            told = showing(rows, [past.until_the_next(made)], made)
+            g.join(f"execution:{execution.id}", g.of_artifact[artifact.id], *told)
+            return [artifact]
         shown = past.spans({execution.id: made})[execution.id]
         spans = {sha: span for sha, span in shown.items() if sha in counted}
         if not spans and self.taken[execution.id] is not None:
@@ -297,6 +341,9 @@ class Downwards:
         for identity, kinds in g.ledger.count_neighbours("artifact", given, READS).items():
             for kind, count in kinds.items():
                 g.leave_out(given[identity], "down", kind, count)
+        for run in executions:
+            for kind, steps in Counter(step.type for step in _steps(g, run)).items():
+                g.leave_out(f"execution:{run.id}", "down", kind, steps)
         by_id = {e.id: e for e in executions if self._made_something(e)}
         given = _nodes(by_id.values())
         for identity, kinds in g.ledger.count_neighbours("execution", given, MAKES).items():
@@ -312,9 +359,17 @@ class Downwards:
 
 def _told(execution: Execution, kind: str) -> bool:
     """Whether what was made is shown: a curation's statistics are not, and its anomalies where there are any."""
-    if execution.type != "Curate":
+    if execution.type not in MAKERS:
         return True
     return kind != "Statistics" and (kind != "Anomalies" or bool(execution.properties.get("anomalies")))
+
+
+def _steps(g: Gathering, execution: Execution) -> list[Execution]:
+    """The executions that belong to a run, if this is one. One that was deleted leads nowhere."""
+    if execution.type != RUN or "run" not in execution.properties:
+        return []
+    every = g.ledger.get_executions(context=("Run", str(execution.properties["run"])))
+    return [step for step in every if step.id != execution.id]
 
 
 def _nodes(executions: Iterable[Execution]) -> dict[int, str]:

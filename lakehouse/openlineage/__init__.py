@@ -61,8 +61,11 @@ class _Emitter(Listener):
         try:
             from lakehouse.openlineage.gathering import gather  # noqa: PLC0415  # see above
 
+            step = gather(ledger, execution)
+            if step.record.type == "Run":
+                return  # told by `run`
             events, delivery = self._opened()
-            for event in events.of_step(gather(ledger, execution), contexts):
+            for event in events.of_step(step, contexts):
                 delivery.send(event)
         except Exception as error:  # noqa: BLE001  # told by settle(); the work is done and recorded
             self._failed(error)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from openlineage.client import event_v2
 from openlineage.client import facet_v2 as facets
 from openlineage.client.generated.base import BaseFacet
 
-from lakehouse import columns
+from lakehouse import columns, measured
 from lakehouse.config import Config, Dataset
 from lakehouse.openlineage.gathering import Step
 from lakehouse.openlineage.naming import Name, of_uri, of_zone
@@ -62,7 +63,7 @@ class Datasets:
         match step.record.type:
             case "Land":
                 read, made = self._landing(step)
-            case "Curate":
+            case "Curate" | "Derive":
                 read, made = self._curation(step)
             case _:
                 read = [event_v2.InputDataset(*name, facets=found) for name, found in self._any(step.inputs)]
@@ -88,22 +89,28 @@ class Datasets:
         return read, [event_v2.OutputDataset(*raw, facets=self._about_source(step.about), outputFacets=made)]
 
     def _curation(self, step: Step) -> tuple[list[event_v2.InputDataset], list[event_v2.OutputDataset]]:
-        """From the raw zone of a source, into a dataset's table and, for rejected rows, its quarantine.
+        """From the raw zones of sources, or other datasets' tables, into a dataset's and its quarantine.
 
         The raw zone is one dataset however many files were read, as a folder is by the conventions.
         """
         dataset = self._config.datasets.get(step.about)
+        schemas = [artifact for artifact in step.inputs if artifact.type == "Schema"]
         read = []
         if dataset is not None:
-            checks = _checks(step, dataset)
-            about = self._about_source(dataset.source)
-            read.append(event_v2.InputDataset(*self._raw(dataset.source), facets=about, inputFacets=checks))
+            sources = [str(schema.properties["source"]) for schema in schemas if "source" in schema.properties]
+            sources = sources or [*dataset.source_names]
+            # Rows are counted over the batch: of which of several sources they are is not said.
+            checks = _checks(step, dataset) if len(sources) == 1 else {}
+            for source in sources:
+                about = self._about_source(source)
+                read.append(event_v2.InputDataset(*self._raw(source), facets=about, inputFacets=checks))
+            tables = [artifact for artifact in step.inputs if artifact.type == "TableVersion"]
+            read += [event_v2.InputDataset(*name, facets=found) for name, found in self._any(tables)]
         made = {artifact.type: artifact for artifact in step.outputs}
-        schema = next((artifact for artifact in step.inputs if artifact.type == "Schema"), None)
         name = of_zone(self._config.root, "curated", step.about)
         about = {**_stored(name, step.about, delta=True), **self._about_table(step.about)}
-        if schema is not None:
-            about |= self._shape(schema, dataset)
+        if schemas:
+            about |= self._shape(schemas, dataset)
         table = event_v2.OutputDataset(*name, facets=about)
         found = [table]
         if (version := made.get("TableVersion")) is not None:
@@ -156,14 +163,24 @@ class Datasets:
         called = facets.symlinks_dataset.Identifier(namespace=self._namespace, name=name, type="TABLE")
         return {**described, "symlinks": facet(facets.symlinks_dataset.SymlinksDatasetFacet, identifiers=[called])}
 
-    def _shape(self, artifact: Artifact, dataset: Dataset | None) -> dict[str, Any]:
-        """Its columns, which of them are personal, and what each is made from."""
-        features = Schema.from_json(str(artifact.properties["features"])).features
+    def _shape(self, schemas: Sequence[Artifact], dataset: Dataset | None) -> dict[str, Any]:
+        """Its columns, which of them are personal, and what each is made from, by the schemas of all its sources."""
+        features = Schema.from_json(str(schemas[0].properties["features"])).features
         fields = [_field(n, name, feature) for n, (name, feature) in enumerate(features.items(), 1)]
         fields += [_own_field(n, name) for n, name in enumerate(PROVENANCE, len(features) + 1)]
-        made = columns.from_json(str(artifact.properties.get("columns") or "{}"))
         marks = {name: True for name, feature in features.items() if feature.personal}
-        held = marks | columns.personal(made, marks if dataset is None else dataset.schema.marks)
+        known = marks if dataset is None else dataset.schema.marks
+        held, made = dict(marks), list[tuple[Name, dict[str, columns.Column]]]()
+        for schema in schemas:
+            one = columns.from_json(str(schema.properties.get("columns") or "{}"))
+            first = next(iter(() if dataset is None else dataset.source_names), "")
+            inputs: list[str] = json.loads(str(schema.properties.get("inputs", "[]")))
+            made += [(of_zone(self._config.root, "curated", name), _of_input(one, name)) for name in inputs]
+            if not inputs:
+                made.append((self._raw(str(schema.properties.get("source") or first)), one))
+            private = [f"{name}.{column}" for name in inputs for column in self._private(name)]
+            found_ = columns.personal(one, known, private)
+            held |= {name: sure or held.get(name, False) for name, sure in found_.items()}
         personal = [
             facets.tags_dataset.TagsDatasetFacetFields(
                 key="personal", value="true" if sure else "perhaps", source="LAKEHOUSE", field=name
@@ -173,9 +190,14 @@ class Datasets:
         found: dict[str, Any] = {"schema": facet(facets.schema_dataset.SchemaDatasetFacet, fields=fields)}
         if personal:
             found["tags"] = facet(facets.tags_dataset.TagsDatasetFacet, tags=personal)
-        if made and dataset is not None:
-            found["columnLineage"] = _column_lineage(made, self._raw(dataset.source))
+        if dataset is not None and any(one for _, one in made):
+            found["columnLineage"] = _column_lineage(made)
         return found
+
+    def _private(self, name: str) -> Collection[str]:
+        """The personal columns of a dataset."""
+        dataset = self._config.datasets.get(name)
+        return () if dataset is None else measured.private(dataset, self._config)
 
 
 def _stored(name: Name, called: str, *, delta: bool = False) -> dict[str, Any]:
@@ -294,16 +316,35 @@ def _schema_field(
     )
 
 
-def _column_lineage(made: Mapping[str, columns.Column], raw: Name) -> BaseFacet:
-    """Which columns of the raw files each column is made from; ``*`` stands for perhaps all of them."""
-    lineage = facets.column_lineage_dataset
-    fields = {}
-    for name, column in made.items():
-        if name == columns.ALL:
-            continue  # what is taken along has no name yet
-        how = lineage.Transformation(
-            type="DIRECT", subtype=_SUBTYPES[column.how], description=column.by or None, masking=False
+def _of_input(made: Mapping[str, columns.Column], dataset: str) -> dict[str, columns.Column]:
+    """What columns are made from, of one of the datasets that they are made from."""
+    return {
+        name: replace(
+            column,
+            inputs=tuple(
+                read if read == columns.ALL else read.partition(".")[2]
+                for read in column.inputs
+                if read == columns.ALL or read.partition(".")[0] == dataset
+            ),
         )
-        inputs = [lineage.InputField(*raw, field=field, transformations=[how]) for field in column.inputs]
-        fields[name] = lineage.Fields(inputFields=inputs)
-    return facet(lineage.ColumnLineageDatasetFacet, fields=fields)
+        for name, column in made.items()
+    }
+
+
+def _column_lineage(made: Iterable[tuple[Name, Mapping[str, columns.Column]]]) -> BaseFacet:
+    """Which columns of which raw files or tables each column is made from; ``*`` stands for perhaps all of them."""
+    lineage = facets.column_lineage_dataset
+    fields: dict[str, Any] = {}
+    for raw, one in made:
+        for name, column in one.items():
+            if name == columns.ALL:
+                continue  # what is taken along has no name yet
+            how = lineage.Transformation(
+                type="DIRECT", subtype=_SUBTYPES[column.how], description=column.by or None, masking=False
+            )
+            inputs = [lineage.InputField(*raw, field=field, transformations=[how]) for field in column.inputs]
+            fields.setdefault(name, []).extend(inputs)
+    return facet(
+        lineage.ColumnLineageDatasetFacet,
+        fields={name: lineage.Fields(inputFields=inputs) for name, inputs in fields.items()},
+    )

@@ -16,7 +16,7 @@ from lakehouse.openlineage import naming
 from lakehouse.openlineage.datasets import PRODUCER, VERSION, Datasets, documented, facet
 from lakehouse.openlineage.gathering import Step
 from lakehouse.openlineage.source_code import file_of, repository
-from lakehouse.records import Context, ExecutionState
+from lakehouse.records import MAKERS, Context, ExecutionState
 from lakehouse.site import INTERRUPTED
 
 __all__ = ["Events"]
@@ -131,10 +131,10 @@ class Events:
         source, dataset = self._config.sources.get(about), self._config.datasets.get(about)
         if record.type == "Land" and source is not None:
             found |= documented(source.description, "", job=True)
-        if record.type == "Curate" and dataset is not None:
+        if record.type in MAKERS and dataset is not None:
             found |= documented(dataset.description, dataset.owner, job=True)
         found |= self._location(step, dataset)
-        name = f"{record.type.lower()}.{about}" if record.type in ("Land", "Curate") else f"execution.{record.type}"
+        name = f"{record.type.lower()}.{about}" if record.type in ("Land", *MAKERS) else f"execution.{record.type}"
         return event_v2.Job(self._namespace, name, found)
 
     def _location(self, step: Step, dataset: Dataset | None) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakehouse.metadata import Ledger
-from lakehouse.records import Artifact, Context, EventType, Execution, ExecutionState
+from lakehouse.records import MAKERS, Artifact, Context, EventType, Execution, ExecutionState
 
 __all__ = ["Step", "gather"]
 
 _MOST = 1000  # artifacts of a user's execution that are told
+_FIRST = 100  # artifacts of a curation among which its schemas and code tables are
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Step:
 
     Attributes:
         contexts: what it belongs to.
-        inputs: what it read; of a curation its schema alone, as its raw files may be thousands.
+        inputs: what it read; of a curation no raw files, as these may be thousands.
         outputs: what it made; nothing for a landing, for the same reason.
     """
 
@@ -32,7 +33,7 @@ class Step:
     @property
     def about(self) -> str:
         """The source that was landed or the dataset that was curated."""
-        kind = {"Land": "Source", "Curate": "Dataset"}.get(self.record.type)
+        kind = "Source" if self.record.type == "Land" else "Dataset" if self.record.type in MAKERS else ""
         return next((context.name for context in self.contexts if context.type == kind), "")
 
     @property
@@ -73,8 +74,10 @@ def gather(ledger: Ledger, execution: int) -> Step:
         return Step(record, contexts, (), ())
     read = ledger.get_events(execution_ids=[execution], types=[EventType.INPUT, EventType.DECLARED_INPUT])
     made = ledger.get_events(execution_ids=[execution], types=[EventType.OUTPUT, EventType.DECLARED_OUTPUT])
-    # A curation's schema is linked as it begins, so before any raw file.
-    inputs = [event.artifact_id for event in read[: 1 if record.type == "Curate" else _MOST]]
+    # The schemas and code tables of a curation are linked as it begins, so before any raw file.
+    inputs = [event.artifact_id for event in read[: _FIRST if record.type == "Curate" else _MOST]]
     outputs = [event.artifact_id for event in made[:_MOST]]
     found = {artifact.id: artifact for artifact in ledger.get_artifacts(ids={*inputs, *outputs})}
+    if record.type == "Curate":
+        inputs = [i for i in inputs if found[i].type != "RawFile"]
     return Step(record, contexts, tuple(found[i] for i in inputs), tuple(found[i] for i in outputs))

@@ -12,7 +12,7 @@ import json
 from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 
-from lakehouse import landing
+from lakehouse import landing, optimization
 from lakehouse.config import Config
 from lakehouse.curation import commit
 from lakehouse.environment import capture
@@ -26,6 +26,7 @@ from lakehouse.repair.finding import Found, find
 from lakehouse.repair.rebuilding import Rebuilding
 from lakehouse.site import Site
 from lakehouse.storage import Storage
+from lakehouse.timeline import runs
 
 __all__ = ["repair"]
 
@@ -74,6 +75,10 @@ def _mended(site: Site, found: Found, done: Repaired) -> Repaired:
         settled += landing.settle(site, context.name)
     for context in site.ledger.get_contexts(type="Dataset"):
         settled += commit.settle(site, context.name)
+        settled += optimization.settle(site, context.name)
+    settled += runs.close_killed(site, alone=True)
+    ended = runs.restore(site)
+    settled += [f"run execution:{number} was not known any more; what it made is visible" for number in ended]
     point("repair.settled")
     _set_aside(site, found.damaged)
     whole = {number for number in found.files if site.storage.path(uri_of(number)).exists()}
@@ -86,7 +91,13 @@ def _mended(site: Site, found: Found, done: Repaired) -> Repaired:
         site.report(Progress("repair", "receipts", at, len(missing), "files"))
         site.keep(missing[at : at + _PART])
     return dataclasses.replace(
-        done, settled=tuple(settled), receipts=len(missing), manifests=sum(1 for _ in _manifests(site))
+        done,
+        restored=done.restored + len(ended),
+        approximate=tuple(sorted({*done.approximate, *ended})),
+        lost=max(done.lost - len(ended), 0),
+        settled=tuple(settled),
+        receipts=len(missing),
+        manifests=sum(1 for _ in _manifests(site)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from lakehouse.repair.told import Told
 from lakehouse.storage import Storage
 from lakehouse.tables import Commit, Made
 
-__all__ = ["curations"]
+__all__ = ["curations", "optimizations"]
 
 _ZONES = ("curated", "quarantine")
 _PLAN, _RECEIPT = "lakehouse.plan", "lakehouse.receipt"
@@ -69,8 +70,7 @@ class _Past:
             for old, raws in timeline.superseded(receipt.execution).items():
                 for raw in list(self.shown.get(old, ())) if raws is None else raws:
                     self.shown.get(old, {}).pop(raw, None)
-            counted = timeline.counts(receipt.execution)
-            self.shown[receipt.execution.id] = {raw: read - bad for raw, (read, bad) in counted.items()}
+            self.shown[receipt.execution.id] = timeline.appended(receipt.execution)
 
 
 def curations(
@@ -118,7 +118,7 @@ def _by_number(storage: Storage, dataset: str, places: list[str]) -> dict[int, _
     found: dict[int, _Commits] = {}
     for uri in places:
         for made in tables.commits(storage.path(uri)):
-            if made.execution is None:
+            if made.execution is None or _optimized(made):
                 continue
             commits = found.setdefault(made.execution, _Commits(made.execution, dataset))
             if uri.startswith("quarantine/"):
@@ -126,6 +126,43 @@ def _by_number(storage: Storage, dataset: str, places: list[str]) -> dict[int, _
             else:
                 commits.curated, commits.uri = made, uri
     return found
+
+
+def optimizations(storage: Storage, known: Mapping[int, Path]) -> dict[int, Receipt]:
+    """Optimizations that made a commit and left no receipt, by execution.
+
+    Args:
+        storage: the lake's files.
+        known: the receipts of those that left one.
+    """
+    found: dict[int, Receipt] = {}
+    made: dict[int, dict[str, int]] = {}
+    for uri in itertools.chain.from_iterable(_datasets(storage).values()):
+        for commit in filter(_optimized, tables.commits(storage.path(uri))):
+            number = commit.execution
+            if number is None or number in known:
+                continue
+            try:
+                begun = Receipt.from_json(commit.note[_RECEIPT])
+            except (KeyError, ValueError):
+                continue
+            made.setdefault(number, {})[uri] = commit.number
+            told = "from the notes of its commits; when it ended is the time of the last"
+            properties: dict[str, Value] = {
+                **begun.execution.properties,
+                "commits": json.dumps(made[number]),
+                REBUILT: told,
+            }
+            done = dataclasses.replace(
+                begun.execution, state=ExecutionState.COMPLETE, properties=properties, updated_at=commit.at
+            )
+            found[number] = dataclasses.replace(begun, execution=done)
+    return found
+
+
+def _optimized(made: Made) -> bool:
+    """Whether a commit only put parts in the place of others: it is of no curation."""
+    return made.note.get("lakehouse.kind") == tables.KIND
 
 
 def _curation(  # noqa: PLR0913  # as `curations`, of one
@@ -257,7 +294,8 @@ def _counted(storage: Storage, uri: str, execution: int) -> dict[str, int]:
 
 
 def _whose(config: Config, dataset: str, sha256: str, raws: Collection[str]) -> str:
-    """A raw file's external id; its source is the dataset's, unless only another one holds such a file."""
-    configured = config.datasets[dataset].source if dataset in config.datasets else ""
-    candidates = [configured, *sorted({raw.partition("/")[0] for raw in raws} - {configured})]
-    return next((r for r in (raw_id(source, sha256) for source in candidates) if r in raws), raw_id(configured, sha256))
+    """A raw file's external id; its source is one of the dataset's, unless only another one holds such a file."""
+    configured = config.datasets[dataset].source_names if dataset in config.datasets else ()
+    candidates = [*configured, *sorted({raw.partition("/")[0] for raw in raws} - set(configured))]
+    first = raw_id(next(iter(configured), ""), sha256)
+    return next((r for r in (raw_id(source, sha256) for source in candidates) if r in raws), first)

@@ -93,7 +93,7 @@ def find(storage: Storage, config: Config) -> Found:
     return Found(
         whole,
         tuple(sorted(files.keys() - whole.keys())),
-        {**landings, **curations},
+        {**landings, **curations, **commits.optimizations(storage, whole)},
         told,
         max((*files, *landings, highest), default=0),
     )

@@ -12,7 +12,7 @@ from lakehouse.faults import point
 from lakehouse.integrity.recorded import Deleted, conflict, deleted
 from lakehouse.metadata import Ledger, replacing
 from lakehouse.receipts import Receipt, begun
-from lakehouse.records import Clock, ExecutionState, Progress, Repaired, Report, TypeKind
+from lakehouse.records import MAKERS, Clock, ExecutionState, Progress, Repaired, Report, TypeKind
 from lakehouse.repair.finding import Found
 from lakehouse.storage import Storage, sync_file
 
@@ -122,7 +122,7 @@ class Rebuilding:
             number
             for number, execution in known.items()
             if execution.state is ExecutionState.RUNNING
-            and execution.type == "Curate"
+            and execution.type in MAKERS
             and not execution.properties.get("plan")
         }
 
