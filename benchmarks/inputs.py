@@ -43,6 +43,10 @@ class Inputs:
         """The Python of the environment with ML Metadata, which runs on Python 3.11 and older only."""
         return self._environment("mlmd", "requirements-mlmd.txt", "3.11")
 
+    def feast(self) -> Path:
+        """The Python of the environment with Feast."""
+        return self._environment("feast", "requirements-feast.txt", "3.11")
+
     def tfdv(self) -> Path:
         """The Python of the environment with TensorFlow Data Validation, which runs on Python 3.11 and older only."""
         return self._environment("tfdv", "requirements-tfdv.txt", "3.11")

@@ -18,14 +18,19 @@ from pathlib import Path
 
 from cases import CASES as LAKE
 from cases import Row, Setting
+from commits import CASES as COMMITS
+from features import CASES as FEATURES
 from inputs import Inputs
 from ledger import CASES as LEDGER
+from online import CASES as ONLINE
 from rules import CASES as RULES
 from shapes import CASES as SHAPES
+from snapshots import CASES as SNAPSHOTS
+from states import CASES as STATES
 from tfdv import CASES as TFDV
 
 HERE = Path(__file__).parent
-CASES = {**LAKE, **LEDGER, **RULES, **SHAPES, **TFDV}
+CASES = {**LAKE, **COMMITS, **FEATURES, **LEDGER, **ONLINE, **RULES, **SHAPES, **SNAPSHOTS, **STATES, **TFDV}
 _SETTLE = 10  # seconds in which a file system still feels a large deletion
 
 

@@ -25,6 +25,7 @@ import pytest
 import lakehouse
 from lakehouse import Lake, errors, formats
 from lakehouse.cli import program
+from lakehouse.config.features import FeatureSet
 from lakehouse.config.loading import SOURCES
 from lakehouse.config.models import Dataset, Job, Retries, Settings
 from lakehouse.config.openlineage import OpenLineage, Transport
@@ -51,6 +52,7 @@ PROJECT = Path(__file__).parents[1]
 README, TUTORIAL = PROJECT / "README.md", PROJECT / "docs" / "tutorial.md"
 COMMANDS, CONFIGURATION = PROJECT / "docs" / "commands.md", PROJECT / "docs" / "configuration.md"
 LINEAGE, VALIDATION = PROJECT / "docs" / "lineage.md", PROJECT / "docs" / "validation.md"
+FEATURES = PROJECT / "docs" / "features.md"
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# (\S+\.(?:yaml|py))\n")
@@ -169,7 +171,10 @@ def read_through(page, folder):
     return text, lay_out(page, folder).follow(runs).replace("```yml\n#", "```yaml\n#")
 
 
-@pytest.mark.parametrize("page", [README, TUTORIAL, COMMANDS, LINEAGE, VALIDATION], ids=lambda page: page.stem)
+PAGES = [README, TUTORIAL, COMMANDS, LINEAGE, VALIDATION, FEATURES]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_block_of_a_page_runs_and_gives_what_the_page_shows(page, tmp_path):
     text, real = read_through(page, tmp_path / "clone")
     assert text == real, f"correct {page.name}, or run: python tests/test_docs.py"
@@ -284,6 +289,7 @@ RULES = {*Rule, "min_fraction", "min_count", "min_mass"}  # and what makes one a
         ("Severity and action", "###", RULES),
         ("Validation", "###", fields(Validation)),
         ("Jobs", "##", fields(Job) - {"name"}),
+        ("Feature sets", "##", fields(FeatureSet) - {"name"}),
         ("OpenLineage", "##", fields(OpenLineage, Transport)),
     ],
 )

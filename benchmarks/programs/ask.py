@@ -6,7 +6,7 @@ import sys
 import time
 
 from lakehouse import Lake, timeline
-from lakehouse.curation.pending import look, newest_look
+from lakehouse.curation.pending import look, newest_looks
 from lakehouse.records import Artifact, Context, EventType, Execution, ExecutionState, Sighting, raw_id, utc_now
 
 configs, source, dataset, turns = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -27,7 +27,7 @@ def pending(lake):
     ledger = lake._site.ledger
     ledger.get_executions(type="Curate", state=ExecutionState.RUNNING, context=("Dataset", dataset))
     past = timeline.read(ledger, dataset)
-    since = newest_look(past, source)
+    since = newest_looks(past, [source])[source]
     assert since is not None, "the made ledger has looks"
     return look(ledger, source, past, fingerprint=since.fingerprint, since=since)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import click
 
-from lakehouse.cli import look, work
+from lakehouse.cli import catalog, look, online, upkeep, versions, work
+from lakehouse.cli.features import features
 from lakehouse.cli.schema import schema
 from lakehouse.cli.session import Doors, shared_options, speak_safely
+from lakehouse.cli.sql import sql
 from lakehouse.cli.statistics import statistics
 from lakehouse.cli.validate import validate
 
@@ -36,13 +38,28 @@ def program() -> None:
 
 
 program.params[:0] = shared_options(hidden=False)
-for command in (*work.COMMANDS, *look.COMMANDS, schema, statistics, validate):
+for command in (
+    *work.COMMANDS,
+    *catalog.COMMANDS,
+    *look.COMMANDS,
+    *online.COMMANDS,
+    *upkeep.COMMANDS,
+    *versions.COMMANDS,
+    features,
+    schema,
+    sql,
+    statistics,
+    validate,
+):
     program.add_command(command)
 program.sections = (
     ("Set up", ("init", "check")),
     ("Work", ("land", "curate", "run", "serve")),
-    ("Look", ("list", "show", "read", "history")),
+    ("Look", ("list", "show", "search", "read", "sql", "changes", "history")),
     ("Evolve", ("schema", "statistics", "validate")),
+    ("Versions", ("tag", "diff", "pin", "export", "import")),
+    ("Keep", ("optimize", "rebuild")),
+    ("Features", ("features", "publish", "online")),
     ("Explain", ("lineage", "trace", "quarantine")),
 )
 

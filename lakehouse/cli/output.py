@@ -195,7 +195,12 @@ def curated_line(curated: Curated) -> str:
     made = "no new version" if curated.version is None else f"version {curated.version}"
     refused = f", {count(curated.refused, 'file')} refused" if curated.refused else ""
     rows = f"{count(curated.read, 'row')} read = {curated.curated:,} curated + {curated.rejected:,} rejected"
-    return f"{made}: {count(curated.files, 'file')}{refused}, {rows}"
+    silent = {"unchanged": curated.unchanged, "duplicates": curated.duplicates}
+    rows += "".join(f" + {number:,} {what}" for what, number in silent.items() if number)
+    deleted = f"; {count(curated.deleted, 'key')} deleted" if curated.deleted else ""
+    derived = curated.read and not curated.files and not curated.refused
+    files = "" if derived else f"{count(curated.files, 'file')}{refused}, "
+    return f"{made}: {files}{rows}{deleted}"
 
 
 def note_lines(notes: Iterable[Note]) -> list[str]:

@@ -95,6 +95,7 @@ def _adopted(session: Session, dataset: str, file: str, added: Sequence[Differen
 @click.option("--accept", multiple=True, metavar="FEATURE", help="Write this one's changes into the dataset's file.")
 @click.option("--accept-all", is_flag=True, help="Write all that are proposed, but for those that end a check.")
 @click.option("--file", metavar="FILE", help="Look at this local file, not at the newest batch.")
+@click.option("--source", metavar="NAME", help="As whose file it is read, where the dataset has several sources.")
 @click.option("--environment", metavar="NAME", help="As data of this environment of the schema.")
 @click.pass_context
 def update(  # noqa: PLR0913, PLR0917  # one parameter an option
@@ -103,6 +104,7 @@ def update(  # noqa: PLR0913, PLR0917  # one parameter an option
     accept: Sequence[str],
     accept_all: bool,
     file: str | None,
+    source: str | None,
     environment: str | None,
 ) -> None:
     r"""Propose changes that let a dataset's newest batch pass.
@@ -121,7 +123,8 @@ def update(  # noqa: PLR0913, PLR0917  # one parameter an option
     with session.lake() as lake:
         known = lake.config.dataset(dataset).schema.paths()
         wanted = ["" if name == "schema" and name not in known else name for name in accept]
-        found = lake.schema.update(dataset, accept=accept_all or wanted, file=file, environment=environment)
+        accepted = accept_all or wanted
+        found = lake.schema.update(dataset, accept=accepted, file=file, source=source, environment=environment)
     if session.as_json:
         output.tell(
             {
@@ -136,7 +139,7 @@ def update(  # noqa: PLR0913, PLR0917  # one parameter an option
             }
         )
         return
-    options = {"--file": file, "--environment": environment}
+    options = {"--file": file, "--source": source, "--environment": environment}
     _proposed(dataset, found, "".join(f" {key} {shlex.quote(said)}" for key, said in options.items() if said))
 
 

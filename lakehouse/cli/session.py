@@ -38,6 +38,7 @@ class Session:
 
     configs: str = "configs"
     env: str | None = None
+    lock: str | None = None
     as_json: bool = False
     quiet: bool = False
 
@@ -50,7 +51,7 @@ class Session:
         """
         from lakehouse.lake import Lake  # noqa: PLC0415  # half a second that --help need not pay
 
-        return Lake(self.configs, env=self.env, report=report)
+        return Lake(self.configs, env=self.env, report=report, lock=self.lock)
 
     def repair(self, report: Report = silent) -> Repaired:
         """Make the lake's ledger whole.
@@ -141,6 +142,12 @@ def shared_options(*, hidden: bool) -> list[click.Option]:
             envvar=None if hidden else "LAKEHOUSE_ENV",
             help="Which of the configuration's environments to use.",
             **environment,
+            **common,
+        ),
+        click.Option(
+            ["--lock"],
+            metavar="FILE",
+            help="Read the versions that this file of `lakehouse pin` names; land and curate nothing.",
             **common,
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Answer in JSON, errors too.", **common),

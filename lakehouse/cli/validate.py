@@ -29,6 +29,7 @@ _CAUSES = 5  # raw files of a drift that are named
 @click.command(cls=Verb)
 @click.argument("what", metavar="DATASET|FILE")
 @click.option("--dataset", metavar="DATASET", help="Whose schema a FILE is held against.")
+@click.option("--source", metavar="NAME", help="As whose file a FILE is read, where the dataset has several sources.")
 @click.option(
     "--version", "number", type=click.IntRange(min=0), metavar="N", help="The rows that this version brought."
 )
@@ -41,6 +42,7 @@ def validate(  # noqa: PLR0913, PLR0917  # one parameter an option
     context: click.Context,
     what: str,
     dataset: str | None,
+    source: str | None,
     number: int | None,
     environment: str | None,
     previous: str | None,
@@ -72,6 +74,7 @@ def validate(  # noqa: PLR0913, PLR0917  # one parameter an option
             name,
             version=number,
             file=file,
+            source=source,
             environment=environment,
             previous=_side(previous),
             serving=_side(serving),
@@ -82,7 +85,9 @@ def validate(  # noqa: PLR0913, PLR0917  # one parameter an option
     elif form == "json":
         click.echo(found.to_json())
     else:
-        update = f"lakehouse schema update {name}{'' if file is None else f' --file {shlex.quote(str(file))}'}"
+        options = {"--file": file, "--source": source}
+        more = "".join(f" {option} {shlex.quote(str(said))}" for option, said in options.items() if said is not None)
+        update = f"lakehouse schema update {name}{more}"
         _tell(found, what, update)
     from lakehouse.schema import Severity  # noqa: PLC0415  # as in the session
 

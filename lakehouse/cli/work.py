@@ -131,8 +131,9 @@ def _together(landings: list[Landed]) -> Landed:
     metavar="HASH",
     help="Take this raw file again (its hash, or how it begins). May be given again.",
 )
+@click.option("--since", metavar="MOMENT", help="Take the raw files again that were landed then or later.")
 @click.pass_context
-def curate(context: click.Context, dataset: str, again: bool, raw: tuple[str, ...]) -> None:
+def curate(context: click.Context, dataset: str, again: bool, raw: tuple[str, ...], since: str | None) -> None:
     r"""Turn a dataset's new raw files into rows, in one commit.
 
     Rows that break the schema go to quarantine. After the schema, the mapping or the function changed,
@@ -145,27 +146,30 @@ def curate(context: click.Context, dataset: str, again: bool, raw: tuple[str, ..
       lakehouse curate aviation/flights
       lakehouse curate aviation/flights --again
       lakehouse curate aviation/flights --raw 3f2a90
+      lakehouse curate aviation/flights --since 2026-03-01
     """
     session: Session = context.obj
     with progress.shown(session) as report, session.lake(report) as lake:
-        done = lake.curate(dataset, again=again, raw=raw or None)
+        done = lake.curate(dataset, again=again, raw=raw or None, since=since)
     line = f"curated {done.dataset}: {output.curated_line(done)} ({done.seconds:.1f} s)"
     context.exit(_said(session, done, line, ok=not done.refused))
 
 
 @click.command(cls=Verb)
 @click.argument("job")
+@click.option("--downstream", is_flag=True, help="Refresh also what is derived from the job's datasets outside of it.")
 @click.pass_context
-def run(context: click.Context, job: str) -> None:
+def run(context: click.Context, job: str, *, downstream: bool) -> None:
     r"""Land and curate all datasets of a job, once, now.
 
-    What fails is told and stops nothing else. Exit status 0 also when rows went to quarantine within
-    what the dataset's max_rejected allows; 1 when a file was refused or failed, a batch was refused, the
-    job's timeout ended it, or another process runs the job already.
+    Each dataset comes after those that it is made from. What fails is told and stops nothing else. Exit
+    status 0 also when rows went to quarantine within what the dataset's max_rejected allows; 1 when a file was
+    refused or failed, a batch was refused, the job's timeout ended it, or another process runs the job already.
 
     \b
     Examples:
       lakehouse run nightly
+      lakehouse run nightly --downstream
       lakehouse run nightly --json | jq .curated
     """
     session: Session = context.obj
@@ -174,7 +178,7 @@ def run(context: click.Context, job: str) -> None:
         session.lake(report) as lake,
         time_limit(lake.config.job(job).timeout, f"job '{job}'"),
     ):
-        ran = lake.run(job)
+        ran = lake.run(job, downstream=downstream)
     if session.as_json:
         output.tell({**output.plain(ran), "ok": ran.ok})
     elif not (session.quiet and ran.ok):

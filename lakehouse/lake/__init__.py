@@ -8,7 +8,9 @@ from lakehouse import config as configuration
 from lakehouse import repair, scaffold
 from lakehouse.lake.evolving import Evolving
 from lakehouse.lake.explaining import Explaining
+from lakehouse.lake.keeping import Keeping
 from lakehouse.lake.reading import Reading
+from lakehouse.lake.serving import Serving
 from lakehouse.lake.working import Working
 from lakehouse.records import Clock, Repaired, Report, silent, utc_now
 from lakehouse.storage import Storage
@@ -16,7 +18,7 @@ from lakehouse.storage import Storage
 __all__ = ["Lake"]
 
 
-class Lake(Working, Reading, Evolving, Explaining):
+class Lake(Working, Reading, Evolving, Explaining, Keeping, Serving):
     """A lake, opened by its configuration.
 
     Args:
@@ -24,10 +26,14 @@ class Lake(Working, Reading, Evolving, Explaining):
         env: which of the configuration's environments; None takes ``LAKEHOUSE_ENV``, else none.
         report: told about progress.
         clock: gives the moments that are recorded; aware, UTC.
+        lock: a file that `pin` wrote: what is read without a version, moment or tag is what that pins. Such a lake
+            lands and curates nothing, as it would not see what that makes.
 
     Raises:
-        ConfigError: the configuration says something impossible; every problem at once.
+        ConfigError: the configuration says something impossible; every problem at once. Or the lock is none.
         MetadataError: the ledger cannot be opened.
+        NotFoundError: the lock is not there, or pins what the lake does not hold.
+        IntegrityError: a version is not the one that was pinned.
     """
 
     @staticmethod

@@ -56,6 +56,7 @@ class Evolving(Opened):
         previous: evolution.Against | None = None,
         serving: evolution.Against | None = None,
         file: str | Path | None = None,
+        source: str | None = None,
     ) -> Anomalies:
         """What is odd about the rows that a version's curation appended, or about a file before it is landed.
 
@@ -70,9 +71,11 @@ class Evolving(Opened):
                 number or as ``aviation/flights@3``, another dataset's newest batch, a local file, or statistics.
             serving: what skew is measured against, likewise.
             file: a local file of the dataset's source, judged in place of a version.
+            source: of a dataset with several, the one as whose file it is read.
 
         Raises:
-            NotFoundError: no such dataset, version, environment or file, or no version yet.
+            NotFoundError: no such dataset, version, environment, source or file, or no version yet.
+            ConfigError: a file, and none of several sources.
             FormatError: a file cannot be read, or a curation would refuse it.
         """
         return evolution.validate(
@@ -83,6 +86,7 @@ class Evolving(Opened):
             previous=previous,
             serving=serving,
             file=file,
+            source=source,
             rehearse=curation.rehearse,
         )
 

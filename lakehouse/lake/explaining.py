@@ -117,19 +117,41 @@ class Explaining(Opened):
         configuration.load_functions(self._site.config, self._site.config.datasets)
         return tuple(integrity.check(self._site))
 
-    def list(self) -> catalog.Listing:
-        """Every source, dataset and job at a glance."""
-        return catalog.listing(self._site)
+    def list(self, *, subject: str | None = None) -> catalog.Listing:
+        """Every source, dataset, job and feature set at a glance.
+
+        Args:
+            subject: only a subject's datasets, and what feeds, refreshes and uses these.
+
+        Raises:
+            NotFoundError: no dataset has that subject.
+        """
+        return catalog.listing(self._site, subject)
+
+    def search(self, text: str, *, limit: int | None = catalog.FOUND) -> tuple[catalog.Hit, ...]:
+        """Where every word of a text is met: names, descriptions, owners and labels of datasets, features and others.
+
+        The best come first. A word may be mistyped, or be part of one.
+
+        Args:
+            text: one word or several; the parts of ``dep_delay`` are words too.
+            limit: the most to tell; None for all.
+
+        Raises:
+            ConfigError: there is no word in the text.
+        """
+        return catalog.search(self._site, text, limit=limit)
 
     def show(
         self, name: str, kind: str | None = None, *, limit: int | None = catalog.SHOWN, raw: Sequence[str] = ()
     ) -> catalog.Detail:
-        """One source, dataset or job in full.
+        """One source, dataset, job, feature set, feature or subject in full.
 
         Args:
-            name: of the source, dataset or job.
-            kind: ``source``, ``dataset`` or ``job``, where the name alone could be two of them.
-            limit: how many raw files, versions and failures, the newest; None for all.
+            name: its name; of a feature ``aviation/flights:dep_delay``. A subject is meant where nothing else has it.
+            kind: ``source``, ``dataset``, ``job``, ``feature_set``, ``feature`` or ``subject``, where the name alone
+                could be two of them.
+            limit: how many raw files, versions, failures and users, the newest; None for all.
             raw: of a source's raw files just those whose sha256 is one of these, or begins so.
 
         Raises:

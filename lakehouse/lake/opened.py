@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from lakehouse import config as configuration
-from lakehouse import environment, openlineage
+from lakehouse import environment, openlineage, versions
+from lakehouse.errors import ConfigError
 from lakehouse.metadata import Ledger
 from lakehouse.records import Clock, Curated, Landed, Ran, Report, silent, utc_now
 from lakehouse.site import Site
@@ -29,6 +30,7 @@ class Opened:
         env: str | None = None,
         report: Report = silent,
         clock: Clock = utc_now,
+        lock: str | Path | None = None,
     ) -> None:
         self.config = configuration.load(Path(configs), env)
         listener = openlineage.listener(self.config, clock)
@@ -37,6 +39,12 @@ class Opened:
         ledger = Ledger(self.config.metadata.get_secret_value(), clock, lake=known)
         captured = environment.capture(self.config.project)
         self._site = Site(self.config, storage, ledger, clock, captured, report=report, listener=listener)
+        if lock is not None:
+            try:
+                self._site = replace(self._site, pinned=versions.pinned(self._site, Path(lock)))
+            except BaseException:
+                self.close()
+                raise
 
     def __enter__(self) -> Self:
         return self
@@ -50,6 +58,16 @@ class Opened:
         """Let go of the ledger."""
         self._site.listener.close()
         self._site.ledger.close()
+
+    def _writable(self) -> Site:
+        """What operations work on that make versions.
+
+        Raises:
+            ConfigError: the lake was opened with a lock: it would not see what they make.
+        """
+        if self._site.pinned is not None:
+            raise ConfigError("this lake was opened with a lock, and only reads; open it without one to land or curate")
+        return self._site
 
     def _heard(self, done: Done) -> Done:
         """What was done, with what went wrong where others were told of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from lakehouse import curation, landing, running
@@ -23,32 +24,46 @@ class Working(Opened):
             SourceError: the source as a whole cannot be read.
             StorageError: the lake's disk refused.
         """
-        return self._heard(landing.land(self._site, source))
+        return self._heard(landing.land(self._writable(), source))
 
     def land_file(self, source: str, path: str | Path) -> Landed:
         """Land one local file into a source, whether or not the source would find it."""
-        return self._heard(landing.land_file(self._site, source, Path(path)))
+        return self._heard(landing.land_file(self._writable(), source, Path(path)))
 
-    def curate(self, dataset: str, *, again: bool = False, raw: Sequence[str] | None = None) -> Curated:
-        """Turn a dataset's pending raw files into rows, in one commit.
+    def curate(
+        self,
+        dataset: str,
+        *,
+        again: bool = False,
+        raw: Sequence[str] | None = None,
+        since: datetime | str | None = None,
+    ) -> Curated:
+        """Turn a dataset's pending raw files into rows, in one commit; or derive it anew from its inputs.
 
         Args:
             dataset: the dataset, ``subject/name``.
             again: take all raw files again; the new rows supersede the old ones.
             raw: take these raw files (by sha256 or its beginning) again.
+            since: take the raw files again that were landed at this moment or later.
 
         Raises:
             NotFoundError: no such dataset or raw file.
             SchemaError: a batch broke its schema as a whole; nothing of it was appended.
         """
-        return self._heard(curation.curate(self._site, dataset, again=again, raw=raw))
+        return self._heard(curation.curate(self._writable(), dataset, again=again, raw=raw, since=since))
 
-    def run(self, job: str) -> Ran:
-        """Land and curate all datasets of a job; what fails is told in the result and stops nothing else.
+    def run(self, job: str, *, downstream: bool = False) -> Ran:
+        """Land and curate all datasets of a job, each after those that it is made from.
+
+        What fails is told in the result and stops nothing else.
+
+        Args:
+            job: the job.
+            downstream: derive the datasets outside the job too that are made from its own.
 
         Raises:
             NotFoundError: no such job.
             ConfigError: the function of one of its datasets cannot be loaded.
             CommitError: the job is running already; says who runs it.
         """
-        return self._heard(running.run(self._site, job))
+        return self._heard(running.run(self._writable(), job, downstream=downstream))

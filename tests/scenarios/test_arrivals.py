@@ -153,9 +153,11 @@ def test_the_future_cannot_be_asked_for(project):
     with project.lake() as lake:
         [version] = lake.history(project.flights)
 
-        assert lake.read(project.flights, as_of=version.committed_at).height == 2
+        assert lake.read(project.flights, as_of=version.visible_at).height == 2
         with pytest.raises(NotFoundError, match="did not exist as of"):
             lake.read(project.flights, as_of=version.committed_at - timedelta(microseconds=1))
+        with pytest.raises(NotFoundError, match="visible from the run's end on"):
+            lake.read(project.flights, as_of=version.committed_at)
         with pytest.raises(NotFoundError, match=r"nothing is known yet; leave as_of out for the newest state"):
             lake.read(project.flights, as_of=project.clock.now + timedelta(days=1))
 
