@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import redis
 from sqlalchemy import Connection, Engine, NullPool, create_engine, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
@@ -85,6 +84,8 @@ class Servers:
 
     def redis(self) -> str:
         """An online store's URL with a prefix of its own; `drop` takes away what lies under it."""
+        import redis  # not above: what tests the ledger alone may lack it
+
         address = os.environ.get("LAKEHOUSE_TEST_REDIS", "redis://127.0.0.1:6379/0")
         if "redis" not in self._missing:
             try:
@@ -100,6 +101,8 @@ class Servers:
     def drop(self) -> None:
         """Take away all that was made."""
         for address, prefix in self._prefixes:
+            import redis
+
             with redis.Redis.from_url(address) as server:
                 if keys := list(server.scan_iter(f"{prefix}:*")):
                     server.delete(*keys)
