@@ -33,7 +33,7 @@ POINTS = (
     "run.ending",
 )
 KILLS = 200
-ROUNDS = 8
+ROUNDS = 5
 
 
 @pytest.fixture(scope="module")
