@@ -5,16 +5,19 @@ A file is new by origin, size, time and content hash. Nothing here looks into a 
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import stamina
 
-from lakehouse.errors import SourceError
+from lakehouse.errors import NotFoundError, SourceError
 from lakehouse.faults import point
 from lakehouse.records import (
     Artifact,
@@ -30,7 +33,7 @@ from lakehouse.records import (
     raw_id,
 )
 from lakehouse.site import INTERRUPTED, Site
-from lakehouse.sources import Download, Offer
+from lakehouse.sources import Download, Offer, Seen
 from lakehouse.sources.files import origin_of, storable
 from lakehouse.storage import Staged
 
@@ -95,23 +98,26 @@ def settle(site: Site, source: str) -> list[str]:
     return told
 
 
-def manifest(raw: Mapping[str, Value], origin: str, execution: int) -> dict[str, Value]:
+def manifest(raw: Artifact, origin: str, execution: int) -> dict[str, Any]:
     """What stands beside a raw file.
 
     Args:
-        raw: the properties of the raw file's artifact.
+        raw: its artifact.
         origin: where it was first seen.
         execution: the landing that stored it.
     """
-    return {
-        "source": raw["source"],
+    said, more = raw.properties, raw.custom_properties
+    told = {
+        "source": said["source"],
         "origin": origin,
-        "name": raw["name"],
-        "size": raw["size"],
-        "sha256": raw["sha256"],
-        "landed_at": raw["landed_at"],
+        "name": said["name"],
+        "size": said["size"],
+        "sha256": said["sha256"],
+        "landed_at": said["landed_at"],
         "execution": execution,
+        "fidelity": more.get("fidelity", "bytes"),
     }
+    return told if "facts" not in more else {**told, "facts": json.loads(str(more["facts"]))}
 
 
 class _Given(Offer):
@@ -134,9 +140,13 @@ class _Given(Offer):
 class _Arrival:
     """A file that came in whole, and is not published yet."""
 
-    origin: str
-    modified: str
+    offer: Offer
+    download: Download
     staged: Staged
+
+    @property
+    def origin(self) -> str:
+        return self.offer.origin
 
 
 class _Landing:
@@ -155,16 +165,25 @@ class _Landing:
         self.waiting = 0  # bytes of what arrived
         for told in settle(site, name):
             self._note("recovered", name, told)
-        self.seen = site.ledger.sightings(name)
+        self.seen = Seen(site.ledger.sightings(name).values(), self._raw_path)
 
     def _note(self, kind: str, where: str, message: str) -> None:
         self.notes.append(Note(kind, printable(where), self.site.config.redact(message)))
+
+    def _raw_path(self, sighting: Sighting) -> Path:
+        """Where the bytes lie that were seen."""
+        identity = raw_id(self.name, sighting.sha256)
+        found = self.site.ledger.get_artifacts(external_ids=[identity])
+        if not found:
+            raise NotFoundError(f"the ledger knows no raw file '{identity}'; run `lakehouse check`")
+        return self.site.storage.path(found[0].uri)
 
     def take(self, offer: Offer) -> None:
         """Bring one offered file in, or say why not."""
         self.counts["files"] += 1
         if offer.unchanged:
             self.counts["unchanged"] += 1
+            self._landed(offer)
             return
         if offer.settling > 0:
             self.counts["settling"] += 1
@@ -179,12 +198,21 @@ class _Landing:
             return
         if arrival is None:
             self.counts["unchanged"] += 1
+            self._landed(offer)
             return
         self.arrived.append(arrival)
         self.waiting += arrival.staged.size
         self.site.report(Progress("land", self.name, self.counts["files"], None, "files"))
         if len(self.arrived) >= _BATCH_FILES or self.waiting >= _BATCH_BYTES:
             self.publish()
+
+    def _landed(self, offer: Offer) -> None:
+        """Tell the source that what it offered is landed."""
+        try:
+            offer.landed()
+        except SourceError as error:
+            self.counts["failed"] += 1
+            self._note("failed", offer.origin, str(error))
 
     def _begin(self) -> None:
         """Record the execution before the first byte is written; a landing with nothing to do has none."""
@@ -210,7 +238,7 @@ class _Landing:
             data = download.path or download.chunks
             assert data is not None, "a download has a path or chunks"  # noqa: S101  # a source's own bug
             staged = self.site.storage.stage(self.name, offer.name, data, download.size)
-            return _Arrival(offer.origin, download.modified, staged)
+        return _Arrival(offer, download, staged)
 
     def publish(self) -> None:
         """Put what arrived in its place and record it: first the files, then the ledger."""
@@ -228,22 +256,29 @@ class _Landing:
             }
             for arrival in self.arrived
         }
-        manifests = [manifest(properties[a.staged.sha256], a.origin, self.execution) for a in self.arrived]
+        brought = [
+            Artifact(
+                "RawFile",
+                name=raw_id(self.name, a.staged.sha256),
+                external_id=raw_id(self.name, a.staged.sha256),
+                properties=properties[a.staged.sha256],
+                custom_properties=_said(a.download),
+            )
+            for a in self.arrived
+        ]
+        manifests = [manifest(one, a.origin, self.execution) for one, a in zip(brought, self.arrived, strict=True)]
         uris = self.site.storage.publish(
             self.name, [(a.staged, m) for a, m in zip(self.arrived, manifests, strict=True)]
         )
         raw = {
-            a.staged.sha256: Artifact(
-                "RawFile",
-                name=raw_id(self.name, a.staged.sha256),
-                external_id=raw_id(self.name, a.staged.sha256),
-                uri=uri,
-                properties={**properties[a.staged.sha256], "name": PurePosixPath(uri).name},
+            str(one.properties["sha256"]): dataclasses.replace(
+                one, uri=uri, properties={**one.properties, "name": PurePosixPath(uri).name}
             )
-            for a, uri in zip(self.arrived, uris, strict=True)
+            for one, uri in zip(brought, uris, strict=True)
         }
         sightings = [
-            Sighting(self.name, a.origin, a.staged.size, a.modified, a.staged.sha256, now) for a in self.arrived
+            Sighting(self.name, a.origin, a.staged.size, a.download.modified, a.staged.sha256, now)
+            for a in self.arrived
         ]
         self.site.put(
             self.execution,
@@ -254,8 +289,9 @@ class _Landing:
         )
         point("land.recorded")
         self.seen.update({s.origin: s for s in sightings})
-        self.arrived = []
-        self.waiting = 0
+        arrived, self.arrived, self.waiting = self.arrived, [], 0
+        for arrival in arrived:
+            self._landed(arrival.offer)
 
     def _tell(self) -> dict[str, str]:
         """Count what arrived as new, changed, seen again or the same under another name.
@@ -315,6 +351,12 @@ class _Landing:
             seconds=time.monotonic() - self.started,
             notes=tuple(self.notes),
         )
+
+
+def _said(download: Download) -> dict[str, Value]:
+    """What a source says of bytes, as custom properties."""
+    facts = {"facts": json.dumps(download.facts, ensure_ascii=False, sort_keys=True)} if download.facts else {}
+    return {"fidelity": download.fidelity, **facts}
 
 
 def _retryable(error: Exception) -> bool:

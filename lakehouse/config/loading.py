@@ -214,7 +214,8 @@ class _Loading:
         data = self._secrets.fill(file.document.data, file)
         for url in _urls(data):
             self._secrets.hide_url(url)
-        format_ = self._format(data.get("format"), file)
+        own = kind.own_format if kind is not None else None
+        format_ = self._format(data.get("format", own), file)
         if kind is None:
             return None
         # Without a format the rest is still checked, so that one reading finds every problem.

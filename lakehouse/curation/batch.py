@@ -238,6 +238,8 @@ class _Batch:
         except FormatError as error:
             self._refuse(raw, error)
             return None
+        if file.told:
+            self.written.notes.append(Note("format", raw.name, file.told))
         if file.columns:
             self.written.added += [c for c in self.header.added(file.columns) if c not in self.written.added]
         if not file.columns or file.rows == 0:

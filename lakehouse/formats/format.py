@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -47,12 +47,14 @@ class Prepared:
         path: the file to scan: the raw file itself where nothing had to be done.
         columns: names in the file's order; () for a file that holds no record at all.
         rows: number of records where that is known beforehand, else None.
+        told: what a person should know of how it is read; "" where that is plain.
     """
 
     raw: Raw
     path: Path
     columns: tuple[str, ...]
     rows: int | None = None
+    told: str = field(default="", kw_only=True)
 
 
 class Count(NamedTuple):

@@ -21,6 +21,7 @@ from lakehouse.records.nodes import (
 from lakehouse.records.work import (
     Clock,
     Curated,
+    Fidelity,
     Landed,
     Note,
     Progress,
@@ -50,6 +51,7 @@ __all__ = [
     "EventType",
     "Execution",
     "ExecutionState",
+    "Fidelity",
     "Landed",
     "Note",
     "Progress",

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 __all__ = [
     "Clock",
     "Curated",
+    "Fidelity",
     "Landed",
     "Note",
     "Progress",
@@ -26,6 +27,11 @@ __all__ = [
     "silent",
     "utc_now",
 ]
+
+
+Fidelity: TypeAlias = Literal["bytes", "wire", "extract"]
+"""How near raw bytes are to what the source holds: ``bytes``, a file as it lay there; ``wire``, what a server sent, in
+its own exact text; ``extract``, values that a client read and wrote down in a form of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +85,10 @@ class Note:
 
     Attributes:
         kind: of files ``refused``, ``failed``, ``settling``, ``duplicate``, ``changed``, ``empty``,
-            ``skipped``; of rows ``rejected``, ``older``, ``duplicates``; of keys ``withheld``; of columns
-            ``new_column``, ``missing_column``; ``stale`` of a dataset made of an older state of another than there
-            could be; ``anomaly`` of a batch as a whole; ``recovered`` of what a crash left; ``retention`` of what is
-            older than a dataset is to be kept; ``openlineage`` of events not delivered.
+            ``skipped``, ``format`` (how one is read); of rows ``rejected``, ``older``, ``duplicates``; of keys
+            ``withheld``; of columns ``new_column``, ``missing_column``; ``stale`` of a dataset made of an older state
+            of another than there could be; ``anomaly`` of a batch as a whole; ``recovered`` of what a crash left;
+            ``retention`` of what is older than a dataset is to be kept; ``openlineage`` of events not delivered.
         where: the file, dataset or column it is about, safe to print.
     """
 

@@ -125,7 +125,7 @@ def _manifests(site: Site) -> Iterator[str]:
         origins.setdefault((sighting.source, sighting.sha256), sighting.origin)
     for artifact in wrong.values():
         source, sha256 = str(artifact.properties["source"]), str(artifact.properties["sha256"])
-        manifest = landing.manifest(artifact.properties, origins.get((source, sha256), ""), first.get(artifact.id, 0))
+        manifest = landing.manifest(artifact, origins.get((source, sha256), ""), first.get(artifact.id, 0))
         uri = str(PurePosixPath(artifact.uri).parent / "manifest.json")
         site.storage.write(uri, json.dumps(manifest, ensure_ascii=False).encode("utf-8", "backslashreplace"))
         yield uri

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +58,7 @@ def described(storage: Storage, raw: Artifact) -> Artifact:
             "name": file.name if file else sha256,
             "size": file.stat().st_size if file else 0,
             "landed_at": moment,
+            "said": {},
         }
     return _raw(manifest, raw.id)
 
@@ -75,6 +77,7 @@ def _raw(manifest: Mapping[str, Any], identity: int) -> Artifact:
             "size": manifest["size"],
             "landed_at": manifest["landed_at"].isoformat(),
         },
+        custom_properties=manifest["said"],
         id=identity,
         created_at=manifest["landed_at"],
         updated_at=manifest["landed_at"],
@@ -114,4 +117,7 @@ def _read(folder: Path) -> dict[str, Any] | None:
         return None
     if (texts["source"], texts["sha256"]) != (folder.parts[-3], folder.name) or moment.tzinfo is None:
         return None
-    return {**texts, "size": size, "execution": number, "landed_at": moment}
+    facts = manifest.get("facts")
+    said = {"fidelity": str(manifest["fidelity"])} if "fidelity" in manifest else {}
+    said |= {} if facts is None else {"facts": json.dumps(facts, ensure_ascii=False, sort_keys=True)}
+    return {**texts, "size": size, "execution": number, "landed_at": moment, "said": said}

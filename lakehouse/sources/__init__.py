@@ -3,36 +3,66 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializeAsAny
 
 from lakehouse.formats import Format
-from lakehouse.records import Sighting
+from lakehouse.records import Fidelity, Sighting
 
-__all__ = ["Download", "Offer", "Source"]
+__all__ = ["Download", "Offer", "Seen", "Source"]
 
 
-@dataclass(frozen=True, slots=True)
+class Seen(dict[str, Sighting]):
+    """The newest sighting of each origin, and the bytes that were landed then.
+
+    Args:
+        sightings: they.
+        landed: where the bytes of one lie in the raw zone.
+    """
+
+    def __init__(self, sightings: Iterable[Sighting] = (), landed: Callable[[Sighting], Path] | None = None) -> None:
+        super().__init__((sighting.origin, sighting) for sighting in sightings)
+        self._landed = landed
+
+    def bytes_of(self, origin: str) -> Path:
+        """The raw file that lay at an origin when it was last seen; only to be read.
+
+        Raises:
+            KeyError: it never was.
+            NotFoundError: the lake has lost it.
+        """
+        sighting = self[origin]
+        if self._landed is None:
+            raise KeyError(origin)
+        return self._landed(sighting)
+
+
+@dataclass(slots=True)
 class Download:
     """The bytes of one offered file, once.
 
-    Exactly one of ``path`` (a local file the kernel can copy) and ``chunks`` is set.
+    Exactly one of ``path`` (a local file the kernel can copy) and ``chunks`` is set. What is known only once the
+    bytes have come (``modified``, ``facts``) may be set while ``chunks`` is drained: it is looked at afterwards.
 
     Attributes:
         size: bytes the source says there are; None when it does not say. Fewer or more is an error.
         modified: as in `Sighting`.
+        fidelity: how near the bytes are to what the source holds.
+        facts: what else the manifest is to say of them, as JSON values: a query, column types, a position. No secrets.
     """
 
     path: Path | None = None
     chunks: Iterator[bytes] | None = None
     size: int | None = None
     modified: str = ""
+    fidelity: Fidelity = "bytes"
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Offer(abc.ABC):
@@ -58,11 +88,23 @@ class Offer(abc.ABC):
             SourceError: the bytes could not be had, or were cut short.
         """
 
+    def landed(self) -> None:  # noqa: B027  # most sources have nothing to do then
+        """Told once the bytes are landed and recorded, also when they were already; may be told again after a crash.
+
+        Raises:
+            SourceError: what the source does then failed; the bytes stay landed.
+        """
+
 
 class Source(BaseModel, abc.ABC):
-    """The base of every source: ``type`` picks the kind, ``format`` says how its files are read."""
+    """The base of every source: ``type`` picks the kind, ``format`` says how its files are read.
+
+    A kind whose files have one format only says it as ``own_format``; its YAML needs none then.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    own_format: ClassVar[str | None] = None
 
     type: str
     description: str = ""
@@ -95,11 +137,11 @@ class Source(BaseModel, abc.ABC):
         return ()
 
     @abc.abstractmethod
-    def offers(self, seen: Mapping[str, Sighting], now: datetime) -> Iterator[Offer]:
+    def offers(self, seen: Seen, now: datetime) -> Iterator[Offer]:
         """The files that are there now, in order.
 
         Args:
-            seen: the newest sighting of each origin.
+            seen: the newest sighting of each origin; changes under the source's hands as its files are landed.
             now: the moment (UTC), for ``settle``.
 
         Raises:

@@ -21,7 +21,7 @@ from pydantic import BeforeValidator, Field
 
 from lakehouse.errors import SourceError, nearest
 from lakehouse.records import Sighting, printable
-from lakehouse.sources import Download, Offer, Source
+from lakehouse.sources import Download, Offer, Seen, Source
 from lakehouse.units import Duration
 
 __all__ = ["FilesSource", "origin_of", "storable"]
@@ -78,7 +78,7 @@ class FilesSource(Source):
         fixed = next((i for i, part in enumerate(parts) if _MAGIC.search(part)), len(parts))
         return os.path.normpath(os.path.join(os.path.abspath(self._folder), *parts[:fixed])), parts[fixed:]
 
-    def offers(self, seen: Mapping[str, Sighting], now: datetime) -> Iterator[Offer]:
+    def offers(self, seen: Seen, now: datetime) -> Iterator[Offer]:
         """The files that match now; see `Source.offers`."""
         found: dict[str, str | None] = {}
         for pattern in self.path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,8 +18,8 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from lakehouse.errors import SourceError
-from lakehouse.records import Sighting, printable
-from lakehouse.sources import Download, Offer, Source
+from lakehouse.records import printable
+from lakehouse.sources import Download, Offer, Seen, Source
 from lakehouse.units import Duration, Size
 
 if TYPE_CHECKING:  # 0.1 s that a configuration without an http source need not spend
@@ -97,7 +97,7 @@ class HttpSource(Source):
         """The addresses without user, password, query and fragment."""
         return tuple(dict.fromkeys(self._redact(_bare(url).partition("?")[0]) for url in self._addresses))
 
-    def offers(self, seen: Mapping[str, Sighting], now: datetime) -> Iterator[Offer]:
+    def offers(self, seen: Seen, now: datetime) -> Iterator[Offer]:
         """One offer an address, in the order of the file; see `Source.offers`."""
         del now  # an address has no time to settle
         for url in self._addresses:

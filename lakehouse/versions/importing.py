@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from lakehouse import tagged
 from lakehouse.errors import ConfigError, FormatError, IntegrityError, NotFoundError, SourceError, StorageError
@@ -54,8 +54,8 @@ class Import:
 class Describe(Protocol):
     """Says what stands in the manifest beside a raw file."""
 
-    def __call__(self, raw: Mapping[str, Value], origin: str, execution: int) -> Mapping[str, Value]:
-        """Of a raw file's properties, where it came from and the execution that stored it."""
+    def __call__(self, raw: Artifact, origin: str, execution: int) -> Mapping[str, Any]:
+        """Of a raw file's artifact, where it came from and the execution that stored it."""
 
 
 def import_(site: Site, folder: Path, tag: str | None = None, *, describe: Describe) -> Import:
@@ -150,7 +150,7 @@ class _Importing:
         now = self.site.clock()
         raw = [self._artifact(staged, now) for staged in arrived]
         manifests = [
-            self.describe(artifact.properties, self._origin(staged.sha256), execution)
+            self.describe(artifact, self._origin(staged.sha256), execution)
             for staged, artifact in zip(arrived, raw, strict=True)
         ]
         uris = self.site.storage.publish(IMPORT, list(zip(arrived, manifests, strict=True)))
