@@ -1,82 +1,28 @@
 """The http source against a real server: what lands, what is refused, and what is never asked."""
 
+# ruff: noqa: F811  # a fixture's name is its argument's
+
 import contextlib
 import shutil
 import socket
 import ssl
 import subprocess
-import threading
 import time
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from web import BODY, server  # noqa: F401  # a fixture
 
 from lakehouse.errors import SourceError
 from lakehouse.formats import FORMATS
 from lakehouse.records import Sighting
 from lakehouse.sources.http import HttpSource, safe_name
-from lakehouse.sources.network import is_public
+from lakehouse.sources.http.network import is_public
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-BODY = b"a,b\n1,2\n" * 1000
-
-
-class Server(ThreadingHTTPServer):
-    """Remembers its requests, and answers a path as it is told."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.requests = []
-        self.answers = {}
-
-    def url(self, path="/data.csv", host="127.0.0.1"):
-        """An address on this server."""
-        return f"http://{host}:{self.server_address[1]}{path}"
-
-    def handle_error(self, request, client_address):
-        """A client that hung up is what some tests are about."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Gives BODY unless the server was told otherwise."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        """Answer, by the name http.server wants."""
-        self.server.requests.append((self.path, dict(self.headers)))
-        answer = self.server.answers.get(self.path.partition("?")[0])
-        if answer is None:
-            self.give(200, BODY)
-        else:
-            answer(self)
-
-    def give(self, status, body=b"", **headers):
-        """A whole answer."""
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        """Quiet."""
-
-
-@pytest.fixture
-def server():
-    with Server() as made:
-        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield made
-        made.shutdown()
-        thread.join()
 
 
 def source(url, **fields):
@@ -235,6 +181,14 @@ def test_a_redirect_to_anything_but_http_is_refused(server, location):
     error = refused(offer(server.url("/a")))
     assert "not an http(s) address" in str(error)
     assert not error.retryable
+
+
+def test_a_secret_of_a_refused_redirect_is_not_shown(server):
+    server.answers["/a"] = redirect("ftp://me:hunter22@x.example/y?signature=s1gned")
+    told = str(refused(offer(server.url("/a"))))
+    assert "ftp://x.example/y" in told
+    assert "hunter22" not in told
+    assert "s1gned" not in told
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,19 @@ class PrivateAddressError(Exception):
 
 
 class Deadline:
-    """A moment after which no operation may still wait."""
+    """A moment after which no operation may still wait; each download has its own."""
 
     def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
+        self._seconds = seconds
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from now."""
+        self._end = time.monotonic() + self._seconds
+
+    def allows(self, seconds: float) -> bool:
+        """Whether one may wait so long and still have time left."""
+        return time.monotonic() + seconds < self._end
 
     def left(self, timeout: float | None) -> float:
         """Seconds to wait at most: the timeout, or what is left until the deadline.
