@@ -9,15 +9,15 @@ import dataclasses
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import stamina
 
-from lakehouse.errors import NotFoundError, SourceError
+from lakehouse.errors import ConfigError, NotFoundError, SourceError
 from lakehouse.faults import point
 from lakehouse.records import (
     Artifact,
@@ -31,16 +31,18 @@ from lakehouse.records import (
     Value,
     printable,
     raw_id,
+    said_of,
 )
 from lakehouse.site import INTERRUPTED, Site
 from lakehouse.sources import Download, Offer, Seen
 from lakehouse.sources.files import origin_of, storable
 from lakehouse.storage import Staged
 
-__all__ = ["land", "land_file", "manifest", "settle"]
+__all__ = ["land", "land_bytes", "land_file", "manifest", "settle"]
 
 _BATCH_FILES = 1000  # published, synced and recorded together
 _BATCH_BYTES = 256 << 20
+_PIECE = 1 << 20
 _PAUSE = 0.1  # seconds before the second try; from there on stamina waits longer and longer
 
 
@@ -72,11 +74,29 @@ def land_file(site: Site, name: str, path: Path) -> Landed:
         SourceError: the file cannot be read.
         StorageError: the lake's disk refused.
     """
+    return _land_one(site, name, _Given(path, origin_of(str(path.absolute()), site.config.project)))
+
+
+def land_bytes(site: Site, name: str, called: str, data: bytes | BinaryIO | Iterable[bytes]) -> Landed:
+    """Land bytes that somebody hands over, in bounded memory; their origin is ``push:`` and their name.
+
+    Raises:
+        NotFoundError: there is no such source.
+        ConfigError: no file can have that name.
+        StorageError: the lake's disk refused.
+        Exception: what the stream itself raised; nothing of it is landed then.
+    """
+    if not called.strip(". ") or "\0" in called or PurePosixPath(called).name != called:
+        raise ConfigError(f"'{printable(called)}' cannot be the name of a file; give one such as orders-2026-03-01.csv")
+    return _land_one(site, name, _Pushed(storable(called), data))
+
+
+def _land_one(site: Site, name: str, offer: Offer) -> Landed:
     site.config.source(name)
     with site.storage.lock("source", name):
         landing = _Landing(site, name, attempts=1)
         with landing.recorded():
-            landing.take(_Given(path, origin_of(str(path.absolute()), site.config.project)))
+            landing.take(offer)
         return landing.result()
 
 
@@ -134,6 +154,37 @@ class _Given(Offer):
         except OSError as error:
             raise SourceError(f"'{printable(self.origin)}' cannot be read: {error.strerror}") from error
         return nullcontext(Download(path=self.path, size=status.st_size, modified=str(status.st_mtime_ns)))
+
+
+class _Pushed(Offer):
+    """Bytes somebody handed over."""
+
+    def __init__(self, name: str, data: bytes | BinaryIO | Iterable[bytes]) -> None:
+        self.origin = f"push:{name}"
+        self.name = name
+        self.data = data
+
+    def open(self) -> AbstractContextManager[Download]:
+        return nullcontext(Download(chunks=_pieces(self.data)))
+
+
+def _pieces(data: bytes | BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
+    """Bytes a piece at a time.
+
+    Raises:
+        TypeError: they are text, or no bytes at all.
+    """
+    if isinstance(data, str):
+        raise TypeError("push bytes, not text: text.encode()")
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        yield bytes(data)
+        return
+    # A pipe gives what it has: read() of a raw one may give less than was asked, b"" only at its end.
+    read = getattr(data, "read", None)
+    for piece in data if read is None else iter(lambda: read(_PIECE), b""):
+        if not isinstance(piece, (bytes, bytearray, memoryview)):
+            raise TypeError(f"push bytes, not {type(piece).__name__}; open a file in binary mode ('rb')")
+        yield bytes(piece)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +247,16 @@ class _Landing:
             self.counts["failed"] += 1
             self._note("failed", offer.origin, str(error))
             return
+        if arrival is None and offer.awaited:
+            self.counts["settling"] += 1
+            self._note("settling", offer.origin, offer.awaited)
+            return
         if arrival is None:
             self.counts["unchanged"] += 1
             self._landed(offer)
             return
+        if arrival.download.told:
+            self._note("source", offer.origin, arrival.download.told)
         self.arrived.append(arrival)
         self.waiting += arrival.staged.size
         self.site.report(Progress("land", self.name, self.counts["files"], None, "files"))
@@ -209,10 +266,13 @@ class _Landing:
     def _landed(self, offer: Offer) -> None:
         """Tell the source that what it offered is landed."""
         try:
-            offer.landed()
+            told = offer.landed()
         except SourceError as error:
             self.counts["failed"] += 1
             self._note("failed", offer.origin, str(error))
+        else:
+            if told:
+                self._note("landed", offer.origin, told)
 
     def _begin(self) -> None:
         """Record the execution before the first byte is written; a landing with nothing to do has none."""
@@ -245,7 +305,9 @@ class _Landing:
         if not self.arrived:
             return
         now = self.site.clock()
-        names = self._tell()
+        ids = {raw_id(self.name, a.staged.sha256) for a in self.arrived}
+        known = {str(a.properties["sha256"]): a for a in self.site.ledger.get_artifacts(external_ids=ids)}
+        names = self._tell(known)
         properties: dict[str, dict[str, Value]] = {
             arrival.staged.sha256: {
                 "source": self.name,
@@ -262,7 +324,7 @@ class _Landing:
                 name=raw_id(self.name, a.staged.sha256),
                 external_id=raw_id(self.name, a.staged.sha256),
                 properties=properties[a.staged.sha256],
-                custom_properties=_said(a.download),
+                custom_properties=self._said(a, known.get(a.staged.sha256)),
             )
             for a in self.arrived
         ]
@@ -293,24 +355,38 @@ class _Landing:
         for arrival in arrived:
             self._landed(arrival.offer)
 
-    def _tell(self) -> dict[str, str]:
+    def _said(self, arrival: _Arrival, known: Artifact | None) -> Mapping[str, Value]:
+        """What is said of bytes: at their first landing, also where it was killed before it was recorded."""
+        if known is not None:
+            return known.custom_properties
+        sha256 = arrival.staged.sha256
+        beside = self.site.storage.path(f"raw/{self.name}/{sha256[:2]}/{sha256}/manifest.json")
+        if beside.is_file():
+            with suppress(ValueError, OSError):  # one that is damaged says nothing
+                if "fidelity" in (first := json.loads(beside.read_bytes())):
+                    return said_of(first)
+        facts = {"facts": arrival.download.facts} if arrival.download.facts else {}
+        return said_of({"fidelity": arrival.download.fidelity, **facts})
+
+    def _tell(self, known: Mapping[str, Artifact]) -> dict[str, str]:
         """Count what arrived as new, changed, seen again or the same under another name.
+
+        Args:
+            known: the raw files of such content that the ledger has, by sha256.
 
         Returns:
             What each content (sha256) is called in the raw zone: as the ledger knows it, else by its first arrival.
         """
-        ids = {raw_id(self.name, a.staged.sha256) for a in self.arrived}
-        landed = self.site.ledger.get_artifacts(external_ids=ids)
-        names = {str(a.properties["sha256"]): str(a.properties["name"]) for a in landed}
+        names = {sha256: str(artifact.properties["name"]) for sha256, artifact in known.items()}
         for arrival in self.arrived:
             sha256 = arrival.staged.sha256
-            known = sha256 in names
+            stored = sha256 in names
             name = names.setdefault(sha256, arrival.staged.name)
             before = self.seen.get(arrival.origin)
             if before is not None and before.sha256 == sha256:
                 self.counts["unchanged"] += 1
                 continue
-            if known:
+            if stored:
                 self.counts["duplicates"] += 1
                 told = f"same content as '{name}': stored once, its rows count once"
                 if before is not None:
@@ -351,12 +427,6 @@ class _Landing:
             seconds=time.monotonic() - self.started,
             notes=tuple(self.notes),
         )
-
-
-def _said(download: Download) -> dict[str, Value]:
-    """What a source says of bytes, as custom properties."""
-    facts = {"facts": json.dumps(download.facts, ensure_ascii=False, sort_keys=True)} if download.facts else {}
-    return {"fidelity": download.fidelity, **facts}
 
 
 def _retryable(error: Exception) -> bool:

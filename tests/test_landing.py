@@ -1,13 +1,14 @@
 """Landing: what is told of each file, what comes back after damage, how a weak source is tried again."""
 
 import json
+import shutil
 import time
 from contextlib import contextmanager
 
 import pytest
 import stamina
 
-from lakehouse import landing
+from lakehouse import Lake, landing
 from lakehouse.errors import SourceError
 from lakehouse.sources import Download, Offer
 
@@ -114,3 +115,101 @@ def test_the_second_try_waits_a_moment(project):
         landing._Landing(lake._site, "flights", 2)._fetch(offer)
     first, second = offer.tries
     assert second - first >= 0.1
+
+
+SAYING = """
+import os
+from contextlib import contextmanager
+
+from lakehouse.sources import Download, Offer, Source
+
+
+class Saying(Source):
+    own_format = "csv"
+
+    def offers(self, seen, now):
+        yield Said()
+
+
+class Said(Offer):
+    origin, name = "said:1", "said.csv"
+
+    @contextmanager
+    def open(self):
+        yield Download(chunks=iter([b"a\\n1\\n"]), fidelity="wire", facts={"at": os.environ["SAID_AT"]})
+"""
+
+
+@pytest.fixture
+def saying(project, monkeypatch):
+    """A project whose source gives the same bytes each time, and says something else of them."""
+    (project.folder / "saying.py").write_text(SAYING)
+    project.configure("sources/said", "type: saying.Saying")
+
+    def land(moment):
+        monkeypatch.setenv("SAID_AT", moment)
+        with project.lake() as lake:
+            return lake.land("said")
+
+    return project, land
+
+
+def told_of(project):
+    """What the one raw file's manifest says, and what the ledger does."""
+    (manifest,) = (project.folder / "data/raw/said").glob("*/*/manifest.json")
+    with project.lake() as lake:
+        (raw,) = lake._site.ledger.get_artifacts(type="RawFile")
+    told = json.loads(manifest.read_text())
+    return (
+        manifest,
+        (told["fidelity"], told["facts"]),
+        (raw.custom_properties["fidelity"], raw.custom_properties["facts"]),
+    )
+
+
+BREAKFAST = (("wire", {"at": "breakfast"}), ("wire", '{"at": "breakfast"}'))
+
+
+def test_the_facts_of_bytes_are_those_of_their_first_landing_also_when_they_come_again_or_come_back(saying):
+    project, land = saying
+    land("breakfast")
+    assert land("noon").unchanged == 1
+    manifest, *told = told_of(project)
+    assert tuple(told) == BREAKFAST
+    (manifest.parent / "said.csv").unlink()  # lost: the next landing brings it back
+    land("evening")
+    assert tuple(told_of(project)[1:]) == BREAKFAST
+    assert problems(project) == []
+
+
+def test_the_facts_of_a_landing_that_was_killed_before_its_record_are_recorded_by_the_next(saying):
+    project, land = saying
+    killed = project.start("-m", "lakehouse", "land", "said", LAKEHOUSE_FAIL_AT="land.renamed", SAID_AT="breakfast")
+    killed.communicate(timeout=60)
+    assert land("noon").new == 1
+    assert tuple(told_of(project)[1:]) == BREAKFAST
+    assert problems(project) == []
+
+
+def test_a_manifest_of_other_fidelity_or_facts_is_found_and_mended(saying):
+    project, land = saying
+    land("breakfast")
+    manifest = told_of(project)[0]
+    for wrong, named in (({"fidelity": "bytes"}, "on fidelity"), ({"facts": {"at": "noon"}}, "on facts")):
+        manifest.chmod(0o644)
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **wrong}))
+        (problem,) = problems(project)
+        assert named in problem
+        assert Lake.repair(project.folder / "configs").manifests == 1
+        assert tuple(told_of(project)[1:]) == BREAKFAST
+        assert problems(project) == []
+
+
+def test_a_ledger_made_of_manifests_alone_has_fidelity_and_facts_again(saying):
+    project, land = saying
+    land("breakfast")
+    for file in (project.folder / "data").glob("metadata.db*"):
+        file.unlink()
+    shutil.rmtree(project.folder / "data/receipts")
+    Lake.repair(project.folder / "configs")
+    assert tuple(told_of(project)[1:]) == BREAKFAST

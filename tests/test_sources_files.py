@@ -259,3 +259,108 @@ def test_an_error_inside_the_copy_is_not_replaced(tmp_path):
 def test_no_path_is_refused(path):
     with pytest.raises(ValidationError):
         source(".", path)
+
+
+def test_the_oldest_come_first_where_that_is_asked_for(tmp_path):
+    write(tmp_path, "d/a.csv", "d/b.csv", "d/c.csv")
+    for name, when in (("a", 300), ("b", 100), ("c", 200)):
+        os.utime(tmp_path / f"d/{name}.csv", (when, when))
+    assert names(source(tmp_path, "d/*.csv", order_by="modified")) == ["b.csv", "c.csv", "a.csv"]
+
+
+def test_files_that_grow_while_they_are_watched_are_settling_whatever_their_times_say(tmp_path, monkeypatch):
+    write(tmp_path, "d/whole.csv", "d/growing.csv", "d/gone.csv")
+    for file in tmp_path.glob("d/*"):
+        os.utime(file, (100, 100))
+    waits = []
+
+    def meanwhile(seconds):
+        waits.append(seconds)
+        (tmp_path / "d/growing.csv").write_bytes(b"xx")
+        os.utime(tmp_path / "d/growing.csv", (100, 100))
+        (tmp_path / "d/gone.csv").unlink()
+
+    monkeypatch.setattr("lakehouse.sources.files.time.sleep", meanwhile)
+    offers = {offer.name: offer.settling for offer in source(tmp_path, "d/*", watch="2s").offers({}, NOW)}
+    assert offers == {"gone.csv": 2.0, "growing.csv": 2.0, "whole.csv": 0.0}
+    assert waits == [2.0]
+    seen = {f"d/{name}": sighting(tmp_path / f"d/{name}")[name] for name in ("whole.csv", "growing.csv")}
+    list(source(tmp_path, "d/*", watch="2s").offers(seen, NOW))
+    assert waits == [2.0]  # nothing new: nothing to wait for
+
+
+@pytest.fixture
+def moving(project):
+    project.change("sources/flights", "path: incoming/*", "path: incoming/**/*.csv\nmove_to: done")
+    return project
+
+
+def lie(project):
+    return {
+        p.relative_to(project.folder).as_posix() for p in project.folder.glob("*/**/*.csv") if "data" not in p.parts
+    }
+
+
+def test_a_landed_file_is_moved_as_it_lay_and_told(moving):
+    (moving.folder / "incoming/a/b").mkdir(parents=True)
+    moving.deliver("a/b/morning.csv", moving.morning)
+    with moving.lake() as lake:
+        done = lake.land("flights")
+    assert lie(moving) == {"done/a/b/morning.csv"}
+    assert "moved to" in done.notes[-1].message
+    assert (moving.folder / "done/a/b/morning.csv").read_text() == moving.morning
+
+
+def test_a_moved_file_is_never_put_over_another_and_is_not_kept_twice(moving):
+    for text in (moving.morning, moving.noon, moving.noon, moving.morning):
+        moving.deliver("day.csv", text)
+        with moving.lake() as lake:
+            assert lake.land("flights").failed == 0
+    assert lie(moving) == {"done/day.csv", "done/day.1.csv"}
+    assert (moving.folder / "done/day.csv").read_text() == moving.morning
+    assert (moving.folder / "done/day.1.csv").read_text() == moving.noon
+
+
+def test_killed_between_record_and_move_the_next_run_moves_it(moving):
+    moving.deliver("day.csv", moving.morning)
+    moving.start("-m", "lakehouse", "land", "flights", LAKEHOUSE_FAIL_AT="land.recorded").communicate()
+    assert lie(moving) == {"incoming/day.csv"}
+    with moving.lake() as lake:
+        assert lake.land("flights").unchanged == 1
+    assert lie(moving) == {"done/day.csv"}
+
+
+def test_a_file_that_is_another_by_now_stays(tmp_path):
+    write(tmp_path, "d/a.csv")
+    [offer] = source(tmp_path, "d/a.csv", move_to="done").offers({}, NOW)
+    with offer.open():
+        pass
+    (tmp_path / "d/a.csv").write_bytes(b"newer")
+    assert offer.landed() == ""
+    assert (tmp_path / "d/a.csv").read_bytes() == b"newer"
+    assert not list((tmp_path / "done").glob("*"))
+
+
+def test_a_file_moves_to_another_disk_whole_and_once(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(18, "another disk")
+
+    monkeypatch.setattr("lakehouse.sources.moving.os.link", refuse)
+    for content, expected in ((b"x", ["a.csv"]), (b"y", ["a.1.csv", "a.csv"]), (b"x", ["a.1.csv", "a.csv"])):
+        (tmp_path / "d").mkdir(exist_ok=True)
+        (tmp_path / "d/a.csv").write_bytes(content)
+        [offer] = source(tmp_path, "d/a.csv", move_to="done").offers({}, NOW)
+        with offer.open():
+            pass
+        offer.landed()
+        assert sorted(file.name for file in (tmp_path / "done").iterdir()) == expected
+        assert not (tmp_path / "d/a.csv").exists()
+
+
+@pytest.mark.parametrize(("path", "folder"), [("d/*.csv", "d"), ("d/**/*.csv", "d/done"), (["d/*", "d/*/*"], "d/done")])
+def test_the_folder_to_move_to_is_none_that_files_are_found_in(tmp_path, path, folder):
+    write(tmp_path, "d/a.csv", "d/done/b.csv")
+    with pytest.raises(SourceError, match="move_to"):
+        names(source(tmp_path, path, move_to=folder))
+    with pytest.raises(SourceError, match="the lake itself"):
+        names(source(tmp_path, "d/*.csv", move_to="raw/x").within(tmp_path, zones=(tmp_path / "raw",)))

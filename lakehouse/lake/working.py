@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from lakehouse import curation, landing, running
 from lakehouse.lake.opened import Opened
@@ -29,6 +30,24 @@ class Working(Opened):
     def land_file(self, source: str, path: str | Path) -> Landed:
         """Land one local file into a source, whether or not the source would find it."""
         return self._heard(landing.land_file(self._writable(), source, Path(path)))
+
+    def land_bytes(self, source: str, name: str, stream: bytes | BinaryIO | Iterable[bytes]) -> Landed:
+        """Land bytes that are pushed: all of a stream, or nothing when it breaks.
+
+        The same bytes under the same name again change nothing; other bytes under it take the place of the rows of
+        the older ones (unless the dataset says ``on_changed_file: append``).
+
+        Args:
+            source: the source, of any type; ``push`` is one that has no files of its own.
+            name: what the file is called; never a path.
+            stream: bytes, a file opened in binary mode, or the bytes in pieces.
+
+        Raises:
+            NotFoundError: no such source.
+            ConfigError: no file can have that name.
+            StorageError: the lake's disk refused.
+        """
+        return self._heard(landing.land_bytes(self._writable(), source, name, stream))
 
     def curate(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -47,14 +47,15 @@ class Seen(dict[str, Sighting]):
 class Download:
     """The bytes of one offered file, once.
 
-    Exactly one of ``path`` (a local file the kernel can copy) and ``chunks`` is set. What is known only once the
-    bytes have come (``modified``, ``facts``) may be set while ``chunks`` is drained: it is looked at afterwards.
+    Exactly one of ``path`` (a local file the kernel can copy) and ``chunks`` is set. What is known only once the bytes
+    have come (``modified``, ``facts``, ``told``) may be set while ``chunks`` is drained: it is looked at afterwards.
 
     Attributes:
         size: bytes the source says there are; None when it does not say. Fewer or more is an error.
         modified: as in `Sighting`.
         fidelity: how near the bytes are to what the source holds.
         facts: what else the manifest is to say of them, as JSON values: a query, column types, a position. No secrets.
+        told: what a person should know of how they came; "" where that is plain.
     """
 
     path: Path | None = None
@@ -63,6 +64,7 @@ class Download:
     modified: str = ""
     fidelity: Fidelity = "bytes"
     facts: dict[str, Any] = field(default_factory=dict)
+    told: str = ""
 
 
 class Offer(abc.ABC):
@@ -73,27 +75,33 @@ class Offer(abc.ABC):
         name: the file's own name, as it will be stored (never a path).
         settling: seconds until it counts as whole; 0 when it does.
         unchanged: the source itself can tell that the newest sighting still holds (same size and mtime).
+        awaited: set where ``open`` gives None because the file is not there yet: what to tell of that.
     """
 
     origin: str
     name: str
     settling: float = 0.0
     unchanged: bool = False
+    awaited: str = ""
 
     @abc.abstractmethod
     def open(self) -> AbstractContextManager[Download | None]:
-        """Give the bytes; None when the source answers that nothing changed (HTTP 304).
+        """Give the bytes; None when the source answers that nothing changed (HTTP 304), or is `awaited`.
 
         Raises:
             SourceError: the bytes could not be had, or were cut short.
         """
 
-    def landed(self) -> None:  # noqa: B027  # most sources have nothing to do then
-        """Told once the bytes are landed and recorded, also when they were already; may be told again after a crash.
+    def landed(self) -> str:
+        """Called once the bytes are landed and recorded, also when they were already; again after a crash.
+
+        Returns:
+            What was done then, for people; "" for nothing.
 
         Raises:
             SourceError: what the source does then failed; the bytes stay landed.
         """
+        return ""
 
 
 class Source(BaseModel, abc.ABC):
@@ -131,6 +139,21 @@ class Source(BaseModel, abc.ABC):
         return self._redact(super().__repr__())
 
     __str__ = __repr__
+
+    @classmethod
+    def default_format(cls, data: Mapping[str, Any]) -> str | dict[str, Any] | None:
+        """What a source whose YAML names no format has; None where it must name one.
+
+        Args:
+            data: its YAML, not checked yet.
+        """
+        del data  # most kinds have one, or none
+        return cls.own_format
+
+    def unfit(self, history: str) -> str:
+        """Why its files cannot feed a dataset with such a ``history``; "" where they can."""
+        del history  # most kinds of source can feed every kind of dataset
+        return ""
 
     def places(self) -> tuple[str, ...]:
         """Where its files lie, for catalogs: URIs of folders and files, without secrets; none where it cannot say."""
