@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 
 import polars as pl
 import pytest
@@ -171,8 +173,8 @@ def test_each_damaged_row_stands_apart_with_its_number_its_text_and_the_reason(t
         (6, '6,"q', "row: unclosed quote"),
         (9, "9,10,", "row: 3 fields, expected 2"),
     ]
-    assert csv.locate(file.raw, 9, tmp_path) == (12, "9,10,")
-    assert csv.locate(file.raw, 8, tmp_path) == (10, '8,"l\nm"')
+    assert csv.locate(file.raw, 9, tmp_path)[:2] == (12, "9,10,")
+    assert csv.locate(file.raw, 8, tmp_path)[:2] == (10, '8,"l\nm"')
 
 
 def test_an_unclosed_quote_in_a_large_file_takes_one_row_with_it(tmp_path):
@@ -246,7 +248,7 @@ def test_an_encoding_and_its_line_ends_are_read(tmp_path, encoding, data):
     file = csv.prepare(raw_of(tmp_path, data), tmp_path)
     frame, doubted = fast(csv, [file])
     assert (file.columns, frame.rows(), doubted) == (("name", "Ort"), [("Åse", "Tromsø", "sha-file.csv", 1)], [])
-    assert csv.locate(file.raw, 1, tmp_path) == (2, "Åse,Tromsø")
+    assert csv.locate(file.raw, 1, tmp_path)[:2] == (2, "Åse,Tromsø")
 
 
 def test_bytes_that_are_no_text_in_the_encoding_break_their_own_row(tmp_path):
@@ -274,7 +276,7 @@ def test_lines_before_the_header_are_passed_over_and_counted_as_lines(tmp_path):
     file = csv.prepare(raw_of(tmp_path, b'report "x\nof today\n\n#units\nA;B\n#more\n1;2\n'), tmp_path)
     assert file.columns == ("A", "B")
     assert fast(csv, [file])[0].rows() == [("1", "2", "sha-file.csv", 1)]
-    assert csv.locate(file.raw, 1, tmp_path) == (7, "1;2")
+    assert csv.locate(file.raw, 1, tmp_path)[:2] == (7, "1;2")
 
 
 def test_a_file_without_a_header_gets_names(tmp_path):
@@ -342,7 +344,80 @@ def test_large_files_are_scanned_alone_and_still_proven(tmp_path, monkeypatch):
     assert [fast(csv, [file])[1] for file in files] == [[], [files[1]]]
 
 
-def test_a_line_too_long_is_named_by_its_number_in_the_file(tmp_path):
-    file = prepared(tmp_path, b"note\na,b\n1,2\n3," + b"x" * (17 << 20), skip=1)
-    with pytest.raises(FormatError, match=r"file\.csv: line 4 is longer than 16 MiB"):
-        CsvFormat(skip=1).careful(file, tmp_path)
+def test_a_line_too_long_is_broken_alone(tmp_path):
+    csv = CsvFormat(skip=1)
+    file = prepared(tmp_path, b"note\na,b\n1,2\n3," + b"x" * (17 << 20) + b"\n5,6\n", skip=1)
+    assert fast(csv, [file])[1] == [file]
+    whole, broken = careful(csv, file, tmp_path)
+    assert whole == [(("1", "2"), 1), (("5", "6"), 3)]
+    ((number, text, reason),) = broken
+    assert (number, reason, len(text) < 70_000) == (2, "row: a line longer than 16 MiB", True)
+    assert text.endswith("x ... (17825794 bytes)")
+    assert csv.locate(file.raw, 3, tmp_path)[:2] == (5, "5,6")
+
+
+def test_a_byte_order_mark_within_a_file_is_text(tmp_path):
+    csv, file = CsvFormat(), prepared(tmp_path, "a,b\n\ufeff1,2\n3,4\n".encode())
+    assert fast(csv, [file])[1] == [file]
+    assert careful(csv, file, tmp_path) == ([(("\ufeff1", "2"), 1), (("3", "4"), 2)], [])
+
+
+def test_a_header_of_several_lines_is_joined(tmp_path):
+    csv = CsvFormat(header_lines=2)
+    file = csv.prepare(raw_of(tmp_path, b'temp,,"rain"\nmin,day,\n1,2,3\n'), tmp_path)
+    assert file.columns == ("temp min", "day", "rain")
+    assert fast(csv, [file])[0].rows() == [("1", "2", "3", "sha-file.csv", 1)]
+    assert csv.locate(file.raw, 1, tmp_path)[:2] == (3, "1,2,3")
+    with pytest.raises(FormatError, match="line 2, has 1 fields, its first line 2; correct 'header_lines'"):
+        csv.prepare(raw_of(tmp_path, b"a,b\nc\n"), tmp_path)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\r\n"])
+def test_lines_at_the_end_are_no_records(tmp_path, end):
+    csv = CsvFormat(footer=2)
+    raw = raw_of(tmp_path, b"a,b\n1,2\ntotal\nof 1 row" + end)
+    file = csv.prepare(raw, tmp_path)
+    assert fast(csv, [file])[0].rows() == [("1", "2", "sha-file.csv", 1)]
+    assert raw.path.read_bytes().endswith(b"of 1 row" + end)
+
+
+texts = st.text(st.sampled_from('ab,"\\\n;N '), max_size=5)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(texts, texts), min_size=1, max_size=6), st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))
+def test_what_is_written_with_escapes_comes_back(tmp_path, rows, quoting):
+    rows = [(one, other) for one, other in rows if "\\N" not in (one, other)]
+    text = io.StringIO()
+    writer = csv.writer(text, escapechar="\\", doublequote=False, quoting=quoting, lineterminator="\n")
+    writer.writerows([("a", "b"), *rows])
+    form = CsvFormat(escape="\\")
+    file = form.prepare(raw_of(tmp_path, text.getvalue().encode()), tmp_path)
+    whole, broken = careful(form, file, tmp_path)
+    assert (broken, [tuple(value or "" for value in row) for row, _ in whole]) == ([], rows)
+
+
+def test_escapes_make_plain_text_and_broken_lines_stay(tmp_path):
+    form = CsvFormat(escape="\\")
+    data = b'a,b\n1,"x\\"y"\n2,p\\,q\n3,\\N\n4,"z\n5,c\\\\\r\n'
+    file = form.prepare(raw_of(tmp_path, data), tmp_path)
+    whole, broken = careful(form, file, tmp_path)
+    assert whole == [(("1", 'x"y'), 1), (("2", "p,q"), 2), (("3", "\\N"), 3), (("5", "c\\"), 5)]
+    assert broken == [(4, '4,"z', "row: unclosed quote")]
+    with pytest.raises(ValidationError, match="escape"):
+        CsvFormat(escape='"')
+
+
+def test_an_option_at_its_default_leaves_hashes_as_they_were():
+    assert set(CsvFormat().model_dump(mode="json")) == {
+        "type",
+        "compression",
+        "null_values",
+        "delimiter",
+        "quote",
+        "encoding",
+        "header",
+        "columns",
+        "comment",
+        "skip",
+    }

@@ -185,7 +185,7 @@ def test_the_array_may_lie_deeper_and_its_elements_over_many_lines(tmp_path):
     rows, broken, fast = read(form, tmp_path, data)
     assert (broken, fast) == ([], True)
     assert rows == [({"a": "1.10", "b": "[1, 2]"}, 1), ({"a": "2"}, 2)]
-    assert form.locate(raw_of(tmp_path, data), 1, tmp_path) == (3, '{"a": 1.10,\n  "b": [1,\n2]}')
+    assert form.locate(raw_of(tmp_path, data), 1, tmp_path)[:2] == (3, '{"a": 1.10,\n  "b": [1,\n2]}')
     assert form.locate(raw_of(tmp_path, data), 2, tmp_path).line == 6
 
 
@@ -250,3 +250,21 @@ def test_a_scan_gives_the_promised_types(tmp_path):
     form = NdjsonFormat()
     frame = form.scan([form.prepare(raw_of(tmp_path, b'{"a":1}\n'), tmp_path)])
     assert dict(frame.collect_schema()) == {"a": pl.String, "_raw": pl.String, "_row": pl.Int64, "_suspect": pl.Boolean}
+
+
+@pytest.mark.parametrize("form", [JsonFormat, NdjsonFormat])
+def test_objects_become_columns_as_deep_as_flatten_says_and_values_stay_as_written(tmp_path, form):
+    data = b'{"a":{"b":1.10,"c":{"d":[1.0]}},"e":{},"f":"x"}'
+    rows, _, _ = read(form(flatten=1), tmp_path, data)
+    assert rows == [({"a.b": "1.10", "a.c": '{"d":[1.0]}', "e": "{}", "f": "x"}, 1)]
+    rows, _, _ = read(form(flatten=9, separator="_"), tmp_path, data)
+    assert rows == [({"a_b": "1.10", "a_c_d": "[1.0]", "e": "{}", "f": "x"}, 1)]
+
+
+def test_flattened_keys_that_meet_are_a_broken_record_and_not_a_lost_value(tmp_path):
+    rows, broken, _ = read(NdjsonFormat(flatten=1), tmp_path, b'{"a":{"b":1}}\n{"a.b":1,"a":{"b":2}}\nno\n')
+    assert rows == [({"a.b": "1"}, 1)]
+    assert [(row, reason) for row, _, reason in broken] == [
+        (2, "row: the key 'a.b' stands twice"),
+        (3, "row: not a JSON object"),
+    ]

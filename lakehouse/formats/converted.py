@@ -28,13 +28,18 @@ class ConvertedFile(Prepared):
 
     Attributes:
         parts: the Arrow files that hold its whole records, with ``_raw`` and ``_row``.
-        dtypes: its columns' types, written out.
+        dtypes: its columns' types.
         broken: its broken records, with the columns of `BROKEN`; None without any.
     """
 
     parts: tuple[Path, ...] = ()
-    dtypes: tuple[str, ...] = ()
+    dtypes: tuple[pl.DataType, ...] = ()
     broken: pl.LazyFrame | None = None
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        """Its columns and their types."""
+        return dict(zip(self.columns, self.dtypes, strict=True))
 
 
 class Conversion:
@@ -51,6 +56,7 @@ class Conversion:
         self._frames: list[pl.DataFrame] = []
         self._texts: list[tuple[int, Mapping[str, str | None]]] = []
         self._bytes = 0
+        self._held = 0
         self._broken = BrokenWriter(raw.sha256, work)
         self._broken_rows = 0
 
@@ -60,7 +66,10 @@ class Conversion:
             self._schema.setdefault(name, dtype)
 
     def frame(self, records: pl.DataFrame) -> None:
-        """Take whole records that follow one another; every call may have other columns and types."""
+        """Take whole records that follow one another; every call may have other columns and types.
+
+        A column of several types becomes text, each value as its own type writes it, unless they are integers.
+        """
         self._end_texts()
         self._keep(records.with_columns(pl.int_range(self.rows + 1, self.rows + 1 + len(records)).alias("_row")))
         self.rows += len(records)
@@ -80,6 +89,24 @@ class Conversion:
         self._broken_rows += 1
         self._broken.broken(self.rows, text, reason)
 
+    def numbered(self, records: Careful, rows: int) -> None:
+        """Take records, whole and broken, that are numbered already, from 1 to ``rows``: they follow those before."""
+        self._end_texts()
+        self._flush()
+        moved = (pl.col("_row") + self.rows).alias("_row")
+        part = self._part()
+        whole = records.frame.with_columns(moved, _raw=pl.lit(self.raw.sha256))
+        whole.sink_ipc(part, compression="lz4", maintain_order=True, engine="streaming")
+        schema = pl.read_ipc_schema(part)
+        self._widen(schema)
+        if pl.scan_ipc(part, glob=False).select(pl.len()).collect(engine="streaming").item():
+            self._parts.append(part)
+        for batch in records.broken.select(moved, "_text", "_reason").collect_batches(chunk_size=_PART_ROWS):
+            for row, text, reason in batch.iter_rows():
+                self._broken_rows += 1
+                self._broken.broken(row, text, reason)
+        self.rows += rows
+
     def finished(self) -> ConvertedFile:
         """The file, ready to scan.
 
@@ -97,7 +124,9 @@ class Conversion:
         if broken is not None and not self._parts:
             first = broken.sort("_row").select("_reason").head(1).collect().item()
             raise refuse(self.raw, f"none of its records can be read; the first: {first}", "correct its format")
-        dtypes = tuple(str(dtype) for dtype in self._schema.values())
+        if self._parts and not columns:
+            raise refuse(self.raw, "none of its records has a field", "correct its format")
+        dtypes = tuple(self._schema.values())
         path = self._parts[0] if self._parts else self.raw.path
         return ConvertedFile(self.raw, path, columns, self.rows, tuple(self._parts), dtypes, broken, told=self.told)
 
@@ -106,8 +135,7 @@ class Conversion:
             return
         names = dict.fromkeys(name for _, values in self._texts for name in values)
         columns = {name: [values.get(name) for _, values in self._texts] for name in names}
-        schema = dict.fromkeys(names, pl.String())
-        frame = pl.DataFrame(columns, schema=schema).with_columns(
+        frame = pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String())).with_columns(
             pl.Series("_row", [number for number, _ in self._texts], pl.Int64)
         )
         self._texts, self._bytes = [], 0
@@ -119,20 +147,27 @@ class Conversion:
         if self._frames and self._frames[0].schema != frame.schema:
             self._flush()
         self._frames.append(frame)
-        if sum(f.estimated_size() for f in self._frames) >= _PART_BYTES:
+        self._held += int(frame.estimated_size())
+        if self._held >= _PART_BYTES:
             self._flush()
 
     def _flush(self) -> None:
         if not self._frames:
             return
         frame = pl.concat(self._frames).with_columns(_raw=pl.lit(self.raw.sha256))
-        self._frames = []
-        for name, dtype in frame.schema.items():
-            if name not in ("_raw", "_row"):
-                self._schema[name] = dtype if name not in self._schema else _wider(self._schema[name], dtype)
-        part = self._stem.with_name(f"{self._stem.name}-{len(self._parts)}")
+        self._frames, self._held = [], 0
+        self._widen(frame.schema)
+        part = self._part()
         frame.write_ipc(part, compression="lz4")
         self._parts.append(part)
+
+    def _widen(self, schema: Mapping[str, pl.DataType]) -> None:
+        for name, dtype in schema.items():
+            if name not in ("_raw", "_row"):
+                self._schema[name] = dtype if name not in self._schema else _common(self._schema[name], dtype)
+
+    def _part(self) -> Path:
+        return self._stem.with_name(f"{self._stem.name}-{len(self._parts)}")
 
 
 class Converted(Format):
@@ -155,7 +190,7 @@ class Converted(Format):
     def prepare(self, raw: Raw, work: Path) -> ConvertedFile:
         """Copy the records."""
         into = Conversion(raw, work)
-        self.convert(raw, unpack(raw, self.compression, work), into, work)
+        self.convert(raw, unpack(raw, self, work), into, work)
         return into.finished()
 
     def _together(self, file: Prepared) -> Hashable:
@@ -194,18 +229,37 @@ class Converted(Format):
 
 def _rows(files: Sequence[ConvertedFile]) -> pl.LazyFrame:
     """All whole records of files with the same columns and types: the columns, ``_raw``, ``_row``."""
-    parts = [part for file in files for part in file.parts]
+    columns = {**files[0].schema, "_raw": pl.String(), "_row": pl.Int64()}
     by_schema: dict[tuple[tuple[str, pl.DataType], ...], list[Path]] = {}
-    for part in parts:
+    for part in (part for file in files for part in file.parts):
         by_schema.setdefault(tuple(pl.read_ipc_schema(part).items()), []).append(part)
-    scans = [pl.scan_ipc(some, glob=False) for some in by_schema.values()]
-    whole = scans[0] if len(scans) == 1 else pl.concat(scans, how="diagonal_relaxed")
-    return whole.select(*files[0].columns, "_raw", "_row")
+    scans = [
+        pl.scan_ipc(some, glob=False).select(_as(name, dict(held).get(name), dtype) for name, dtype in columns.items())
+        for held, some in by_schema.items()
+    ]
+    return pl.concat(scans) if scans else pl.LazyFrame(schema=columns)
 
 
-def _wider(one: pl.DataType, other: pl.DataType) -> pl.DataType:
-    """The type that holds the values of both."""
-    if one == other:
+def _as(name: str, held: pl.DataType | None, dtype: pl.DataType) -> pl.Expr:
+    """A column of a part as the file's type for it."""
+    if held is None or held == pl.Null:
+        return pl.lit(None, dtype).alias(name)
+    column = pl.col(name)
+    if held == dtype:
+        return column
+    if not held.is_nested():
+        return (column.bin.encode("base64") if held == pl.Binary else column).cast(dtype)
+    # Only a struct can be encoded: {"":[1,2]} without its {"": and its }.
+    text = pl.struct(column.alias("")).struct.json_encode().str.strip_prefix('{"":').str.strip_suffix("}")
+    return pl.when(column.is_not_null()).then(text).alias(name)
+
+
+def _common(one: pl.DataType, other: pl.DataType) -> pl.DataType:
+    """The type that holds the values of both as exactly: not a float for an integer, which would round it."""
+    if other in (one, pl.Null()):
         return one
-    both = [pl.Series("", [], dtype).to_frame() for dtype in (one, other)]
-    return pl.concat(both, how="vertical_relaxed").schema[""]
+    if one == pl.Null:
+        return other
+    if one.is_integer() and other.is_integer():
+        return pl.Int64() if pl.UInt64() not in (one, other) else pl.Int128()
+    return pl.String()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 from array import array
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -16,41 +15,18 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from lakehouse.errors import NotFoundError
 from lakehouse.formats.broken import BrokenWriter
+from lakehouse.formats.csv_escapes import unescaped
+from lakehouse.formats.csv_files import CsvFile, beyond_the_scan, delimiter_hint, plainly_no_csv, without_last
 from lakehouse.formats.csv_records import LONGEST, Bad, Clean, Grammar, bare, records
-from lakehouse.formats.format import Careful, Count, Format, Located, Prepared, Raw, name_problem
+from lakehouse.formats.format import Careful, Count, Format, Located, Prepared, Raw, left_out, name_problem
 from lakehouse.formats.placing import INDEX, START, numbered, placed
-from lakehouse.formats.unpacking import MEBIBYTE, blocks, decode, refuse, unpack
+from lakehouse.formats.unpacking import MEBIBYTE, blocks, decode, refuse, unpack, write
 
 __all__ = ["CsvFile", "CsvFormat", "delimiter_hint"]
 
 _ALONE = 32 * MEBIBYTE
 """Files of this size and above are scanned alone: their lines need not be counted first."""
 _FIRST = "\0first"
-_MARKUP = (b"<!doctype", b"<html", b"<?xml")
-
-
-@dataclass(frozen=True, slots=True)
-class CsvFile(Prepared):
-    """A CSV file made ready.
-
-    Attributes:
-        start: bytes before the first record (byte order mark, skipped lines, header).
-        skip: lines before the first record.
-        lines: lines from there on, each surely one record or a damaged one; None when that is not sure.
-    """
-
-    start: int = 0
-    skip: int = 0
-    lines: int | None = None
-
-
-def delimiter_hint(columns: Sequence[str]) -> str | None:
-    """The delimiter a file seems to have, when its header came out as one column holding another one."""
-    if len(columns) != 1:
-        return None
-    found = {mark: columns[0].count(mark) for mark in (";", "\t", "|", ",")}
-    best = max(found, key=lambda mark: found[mark])
-    return best if found[best] else None
 
 
 def _character(value: object) -> object:
@@ -67,11 +43,18 @@ class CsvFormat(Format):
     type: Literal["csv"] = "csv"
     delimiter: Annotated[str, BeforeValidator(_character)] = Field(",", min_length=1, max_length=1)
     quote: Annotated[str | None, BeforeValidator(_none)] = Field('"', min_length=1, max_length=1)
+    escape: str | None = Field(
+        None, min_length=1, max_length=1, description="makes the next character plain text", exclude_if=left_out(None)
+    )
     encoding: str = "utf-8"
     header: bool = True
     columns: tuple[str, ...] = Field((), description="the columns' names, in place of the header's")
     comment: str | None = Field(None, min_length=1, description="what a line begins with that is no record")
     skip: int = Field(0, ge=0, description="lines before the header")
+    header_lines: int = Field(
+        1, ge=1, description="records the header has; a name is made of its parts", exclude_if=left_out(1)
+    )
+    footer: int = Field(0, ge=0, description="lines at the end that are no records", exclude_if=left_out(0))
 
     @field_validator("encoding")
     @classmethod
@@ -91,11 +74,13 @@ class CsvFormat(Format):
 
     @model_validator(mode="after")
     def _marks_differ(self) -> CsvFormat:
-        for name, mark in (("delimiter", self.delimiter), ("quote", self.quote)):
+        for name, mark in (("delimiter", self.delimiter), ("quote", self.quote), ("escape", self.escape)):
             if mark is not None and (not mark.isascii() or mark in "\r\n"):
                 raise ValueError(f"{name}: {mark!r} is not a single ASCII character within a line")
         if self.delimiter == self.quote:
             raise ValueError(f"quote: {self.quote!r} is the delimiter already")
+        if self.escape is not None and (self.escape in (self.delimiter, self.quote) or self.quote is None):
+            raise ValueError(f"escape: {self.escape!r} is the delimiter or the quote, or there is no quote")
         if self.comment is not None and ("\n" in self.comment or "\r" in self.comment):
             raise ValueError("comment: must stand within a line")
         return self
@@ -110,8 +95,17 @@ class CsvFormat(Format):
 
     def prepare(self, raw: Raw, work: Path) -> CsvFile:
         """Find the header and where the records begin; count the lines of a small file."""
-        path = decode(raw, unpack(raw, self.compression, work), self.encoding, work)
-        _plainly_no_csv(raw, path)
+        path = decode(raw, unpack(raw, self, work), self.encoding, work)
+        plainly_no_csv(raw, path)
+        if self.escape is not None:
+            rfc = work / f"{raw.sha256}.unescaped"
+            with path.open("rb") as stream:
+                write(
+                    rfc, unescaped(stream, self.delimiter.encode(), (self.quote or "").encode(), self.escape.encode())
+                )
+            path = rfc
+        if self.footer:
+            path = without_last(raw, path, self.footer, work)
         columns, start, skip = self._head(raw, path)
         file = CsvFile(raw, path, columns, start=start, skip=skip)
         size = path.stat().st_size
@@ -145,7 +139,13 @@ class CsvFormat(Format):
                     record += more if more.endswith(b"\n") else more + b"\n"
                 names = self._names(raw, lines, grammar, record if match is None else match[0])
                 if self.header:
-                    return names, stream.tell(), record.count(b"\n") + lines - 1
+                    lines += record.count(b"\n") - 1
+                    parts = [names]
+                    for _ in range(self.header_lines - 1):
+                        lines += 1
+                        more = stream.readline(LONGEST)
+                        parts.append(self._parts(raw, lines, grammar, more.removesuffix(b"\n") + b"\n", len(names)))
+                    return self._joined(raw, lines, parts), stream.tell(), lines
                 return names, start, lines - 1
         return (), start, lines
 
@@ -160,12 +160,35 @@ class CsvFormat(Format):
             return self.columns
         try:
             names = tuple(grammar.value(field).decode() for field in written)
+            if self.header_lines > 1:
+                return names  # the parts of names
         except UnicodeDecodeError as error:
             raise refuse(
                 raw, f"its header, line {line}, is not {self.encoding}", "set 'encoding', perhaps latin-1"
             ) from error
         if problem := name_problem(names):
             raise refuse(raw, f"its header, line {line}: {problem}", "give the names as 'columns'")
+        return names
+
+    def _parts(self, raw: Raw, line: int, grammar: Grammar, record: bytes, columns: int) -> tuple[str, ...]:
+        """A further line of the header: a part of each name."""
+        fields = grammar.fields(record) if grammar.lenient.fullmatch(record) else []
+        if len(fields) != columns:
+            what = f"its header, line {line}, has {len(fields)} fields, its first line {columns}"
+            raise refuse(raw, what, "correct 'header_lines'")
+        try:
+            return tuple(grammar.value(field).decode() for field in fields)
+        except UnicodeDecodeError as error:
+            what = f"its header, line {line}, is not {self.encoding}"
+            raise refuse(raw, what, "set 'encoding', perhaps latin-1") from error
+
+    def _joined(self, raw: Raw, line: int, parts: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+        """The names, each of its parts with a blank between."""
+        if len(parts) == 1 or self.columns:
+            return parts[0]
+        names = tuple(" ".join(filter(None, map(str.strip, each))) for each in zip(*parts, strict=True))
+        if problem := name_problem(names):
+            raise refuse(raw, f"its header, up to line {line}: {problem}", "give the names as 'columns'")
         return names
 
     def _sure_lines(self, file: CsvFile) -> int | None:
@@ -217,6 +240,9 @@ class CsvFormat(Format):
         doubted: list[Prepared] = []
         for group in self.groups(files):
             members = [cast("CsvFile", file) for file in group]
+            if beyond := [file for file in members if beyond_the_scan(file)]:
+                doubted += beyond
+                members = [file for file in members if file not in beyond]
             found = [counts.get(file.raw.sha256, Count(0, 0)) for file in members]
             if any(file.lines not in (None, count.rows) for file, count in zip(members, found, strict=True)):
                 doubted += members  # a wrong count shifts the records of all later files
@@ -324,7 +350,8 @@ class CsvFormat(Format):
         starts, numbers = array("q", [0]), array("q", [1])
         with whole.open("wb") as copy, BrokenWriter(file.raw.sha256, work) as broken, file.path.open("rb") as stream:
             stream.seek(file.start)
-            for item in records(stream, self._grammar(len(file.columns)), file.raw.name, file.skip):
+            copy.write(codecs.BOM_UTF8)  # polars takes one away from where it begins to read
+            for item in records(stream, self._grammar(len(file.columns))):
                 if isinstance(item, Clean):
                     copy.write(item.data)
                     row += item.rows
@@ -351,7 +378,7 @@ class CsvFormat(Format):
             grammar = self._grammar(len(file.columns))
             with file.path.open("rb") as stream:
                 stream.seek(file.start)
-                for item in records(stream, grammar, raw.name, file.skip):
+                for item in records(stream, grammar):
                     rows = item.rows if isinstance(item, Clean) else 1
                     if seen + rows >= row:
                         line, data = (
@@ -365,17 +392,3 @@ class CsvFormat(Format):
 @cache
 def _others(quote: bytes) -> bytes:
     return bytes(byte for byte in range(256) if byte not in (quote[0], 10))
-
-
-def _plainly_no_csv(raw: Raw, path: Path) -> None:
-    with path.open("rb") as stream:
-        head = stream.read(64 * 1024)
-    if b"\0" in head:
-        hint = (
-            "set 'encoding', perhaps utf-16"
-            if head.count(b"\0") > len(head) // 4
-            else "correct its source or its format"
-        )
-        raise refuse(raw, "binary data (NUL bytes), not CSV", hint)
-    if head[:1024].removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(_MARKUP):
-        raise refuse(raw, "an HTML or XML page, not CSV", "look at what the source answers")

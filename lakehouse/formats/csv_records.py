@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import BinaryIO
 
-from lakehouse.errors import FormatError
 from lakehouse.formats.unpacking import MEBIBYTE
 
 __all__ = ["LONGEST", "Bad", "Clean", "Grammar", "Item", "bare", "records"]
@@ -23,6 +22,8 @@ __all__ = ["LONGEST", "Bad", "Clean", "Grammar", "Item", "bare", "records"]
 LONGEST = 16 * MEBIBYTE
 """A record longer than this, in bytes, is broken: memory stays bounded."""
 _BLOCK = MEBIBYTE // 2
+_SHOWN = MEBIBYTE // 16
+"""Bytes of a line that is too long that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,17 +175,12 @@ class Grammar:
         return self.quote is not None and self._unfinished.match(data, start) is not None
 
 
-def records(stream: BinaryIO, grammar: Grammar, name: str, skipped: int) -> Iterator[Item]:
-    """Tell the records of a stream apart, in order, in bounded memory.
+def records(stream: BinaryIO, grammar: Grammar) -> Iterator[Item]:
+    """Tell the records of a stream apart, in order, in bounded memory; a line longer than `LONGEST` is broken.
 
     Args:
         stream: UTF-8, standing at its first record.
         grammar: what a record looks like.
-        name: what to call the file in messages.
-        skipped: lines before the first record, for messages only.
-
-    Raises:
-        FormatError: a line is longer than `LONGEST`, so this cannot be CSV.
     """
     line, rest, final = 0, b"", False
     while not final:
@@ -195,7 +191,11 @@ def records(stream: BinaryIO, grammar: Grammar, name: str, skipped: int) -> Iter
             data += b"\n"
         end = data.rfind(b"\n") + 1
         if end == 0 and len(data) > LONGEST:
-            raise FormatError(f"{name}: line {skipped + line + 1} is longer than {LONGEST >> 20} MiB; is this CSV?")
+            size, rest = _rest_of_line(stream, len(data))
+            shown = data[:_SHOWN] + b" ... (%d bytes)" % size
+            yield Bad(shown, f"row: a line longer than {LONGEST >> 20} MiB", line)
+            line += 1
+            continue
         data, rest = data[:end], data[end:]
         rows = grammar.all_clean(data)
         if rows is not None:
@@ -211,6 +211,16 @@ def records(stream: BinaryIO, grammar: Grammar, name: str, skipped: int) -> Iter
                 yield item
         line += data.count(b"\n", 0, used)
         rest = data[used:] + rest
+
+
+def _rest_of_line(stream: BinaryIO, size: int) -> tuple[int, bytes]:
+    """Read on to the end of the line: its size so far made whole, and what was read beyond it."""
+    while block := stream.read(_BLOCK):
+        end = block.find(b"\n")
+        if end >= 0:
+            return size + end, block[end + 1 :]
+        size += len(block)
+    return size, b""
 
 
 def _one_by_one(data: bytes, grammar: Grammar, line: int, *, final: bool) -> Iterator[tuple[Item | None, int]]:

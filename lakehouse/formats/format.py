@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Hashable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-__all__ = ["BROKEN", "Careful", "Count", "Format", "Located", "Prepared", "Raw", "name_problem"]
+from lakehouse.units import Size
+
+__all__ = ["BROKEN", "Careful", "Count", "Format", "Located", "Prepared", "Raw", "left_out", "name_problem"]
 
 BROKEN: dict[str, pl.DataType] = {
     "_raw": pl.String(),
@@ -48,6 +51,7 @@ class Prepared:
         columns: names in the file's order; () for a file that holds no record at all.
         rows: number of records where that is known beforehand, else None.
         told: what a person should know of how it is read; "" where that is plain.
+        keys: the columns that together name a record, where the file itself says so.
     """
 
     raw: Raw
@@ -55,6 +59,7 @@ class Prepared:
     columns: tuple[str, ...]
     rows: int | None = None
     told: str = field(default="", kw_only=True)
+    keys: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 class Count(NamedTuple):
@@ -77,11 +82,27 @@ class Careful:
     broken: pl.LazyFrame
 
 
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 class Located(NamedTuple):
-    """Where a record stands in its raw file (line is 1-based, None without lines) and its text."""
+    """Where a record stands in its raw file and its text.
+
+    Attributes:
+        line: 1-based, in the archive's member where it is in one; None without lines.
+        text: the record as it stands, or as JSON.
+        member: the archive's member it is in, safe to print; "" outside of archives.
+    """
 
     line: int | None
     text: str
+    member: str = ""
+
+
+def left_out(default: object) -> Callable[[object], bool]:
+    """For ``exclude_if``: a key that came after 0.4 is not written out at its default, so that hashes stay."""
+    return lambda value: value == default
 
 
 class Format(BaseModel, abc.ABC):
@@ -89,9 +110,30 @@ class Format(BaseModel, abc.ABC):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    own_zip: ClassVar[bool] = False
+    """Whether its files are zip files themselves, so that ``compression: auto`` leaves them as they are."""
+
     type: str
-    compression: Literal["auto", "none", "gzip", "zstd"] = "auto"
+    compression: Literal["auto", "none", "gzip", "zstd", "bz2", "xz", "lz4", "zip"] = "auto"
     null_values: tuple[str, ...] = Field((), description="texts that mean 'missing'; applied with the schema, not here")
+    unpack: Literal["zip", "tar"] | None = Field(
+        None, description="its files are archives; their members are read", exclude_if=left_out(None)
+    )
+    members: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (), description="names or globs of the archive's members that are read; without it all", exclude_if=left_out(())
+    )
+    max_members: int = Field(10_000, ge=1, description="more in an archive are refused", exclude_if=left_out(10_000))
+    max_unpacked: Size | None = Field(
+        None, gt=0, description="bytes a file may have when it is unpacked", exclude_if=left_out(None)
+    )
+
+    @model_validator(mode="after")
+    def _members_are_of_archives(self) -> Self:
+        if self.members and self.unpack is None:
+            raise ValueError("members: only archives have them; say 'unpack: zip' or 'unpack: tar'")
+        if "" in self.members:
+            raise ValueError("members: a name is empty")
+        return self
 
     @abc.abstractmethod
     def prepare(self, raw: Raw, work: Path) -> Prepared:
@@ -153,5 +195,5 @@ def name_problem(names: Sequence[str]) -> str:
         return f"'{own[0]}' is a name the lake keeps for its own columns"
     if "" in names:
         return f"column {names.index('') + 1} has no name"
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     return "" if not twice else "columns of the same name: " + ", ".join(f"'{name}'" for name in twice)

@@ -11,7 +11,6 @@ from pydantic import Field, field_validator
 from lakehouse.errors import NotFoundError
 from lakehouse.formats.format import Located, Prepared, Raw
 from lakehouse.formats.json_elements import Element, elements
-from lakehouse.formats.json_lines import prepare
 from lakehouse.formats.ndjson_format import NdjsonFormat
 
 __all__ = ["JsonFormat"]
@@ -37,7 +36,7 @@ class JsonFormat(NdjsonFormat):
             for element in self._elements(raw, work):
                 one_line = element.text.replace("\n", " ").replace("\r", " ")
                 copy.write(one_line.encode("utf-8", "surrogateescape") + b"\n")
-        return prepare(raw, lines, work)
+        return self._prepared(raw, lines, work)
 
     def _elements(self, raw: Raw, work: Path) -> Iterator[Element]:
         path = tuple(self.records.split(".")) if self.records else ()

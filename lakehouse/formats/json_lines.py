@@ -21,7 +21,18 @@ from lakehouse.formats.format import Careful, Prepared, Raw, name_problem
 from lakehouse.formats.placing import INDEX, numbered
 from lakehouse.formats.unpacking import blocks, refuse
 
-__all__ = ["JsonFile", "NotAnObjectError", "careful", "lines_of", "prepare", "scan", "tokens"]
+__all__ = [
+    "JsonFile",
+    "NotAnObjectError",
+    "careful",
+    "flattened",
+    "lines_of",
+    "prepare",
+    "scan",
+    "shown",
+    "text_of",
+    "tokens",
+]
 
 _SPACE = r"[ \t]*"
 _STRING = (
@@ -124,6 +135,33 @@ def text_of(written: str) -> str | None:
     return value
 
 
+def flattened(path: Path, copy: Path, levels: int, separator: str) -> Path:
+    """Copy lines with the keys of their objects, ``levels`` deep, joined to one; values stay as they are written.
+
+    A line that is no JSON object is copied as it stands, and an empty object stays one.
+    """
+    with path.open("rb") as source, copy.open("wb") as target:
+        for line in source:
+            text = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
+            try:
+                members = list(_flat(tokens(text), levels, separator))
+            except (NotAnObjectError, RecursionError):
+                flat = text
+            else:
+                flat = "{" + ",".join(f"{json.dumps(key)}:{value}" for key, value in members) + "}" if text else ""
+            target.write(flat.encode("utf-8", "surrogateescape") + b"\n")
+    return copy
+
+
+def _flat(found: Mapping[str, str], levels: int, separator: str) -> Iterator[tuple[str, str]]:
+    for key, written in found.items():
+        inner = tokens(written) if levels and written.startswith("{") else {}
+        if inner:
+            yield from ((f"{key}{separator}{name}", value) for name, value in _flat(inner, levels - 1, separator))
+        else:
+            yield key, written
+
+
 def prepare(raw: Raw, path: Path, work: Path) -> JsonFile:
     """Find all keys of all lines.
 
@@ -134,10 +172,11 @@ def prepare(raw: Raw, path: Path, work: Path) -> JsonFile:
         return _looked_through(raw, path)
     except pl.exceptions.ComputeError:
         # Undecodable bytes stop polars; as \\xNN, which is no JSON either, they spoil their own line only.
-        return _looked_through(raw, _shown(path, work / f"{raw.sha256}.shown"))
+        return _looked_through(raw, shown(path, work / f"{raw.sha256}.shown"))
 
 
-def _shown(path: Path, copy: Path) -> Path:
+def shown(path: Path, copy: Path) -> Path:
+    r"""A copy in which bytes that are no UTF-8 are written out as ``\xNN``."""
     with path.open("rb") as source, copy.open("wb") as target:
         for block in blocks(source):
             whole = block + source.readline()

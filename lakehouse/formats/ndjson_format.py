@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Literal, cast
 
 import polars as pl
+from pydantic import Field
 
 from lakehouse.errors import NotFoundError
-from lakehouse.formats.format import Careful, Count, Format, Located, Prepared, Raw
-from lakehouse.formats.json_lines import JsonFile, careful, lines_of, prepare, scan
+from lakehouse.formats.format import Careful, Count, Format, Located, Prepared, Raw, left_out
+from lakehouse.formats.json_lines import JsonFile, careful, flattened, lines_of, prepare, scan
 from lakehouse.formats.unpacking import decode, unpack
 
 __all__ = ["NdjsonFormat"]
@@ -21,12 +22,22 @@ class NdjsonFormat(Format):
 
     type: Literal["ndjson"] = "ndjson"
 
+    flatten: int = Field(
+        0, ge=0, le=20, description="levels of objects whose keys become columns, a.b", exclude_if=left_out(0)
+    )
+    separator: str = Field(".", min_length=1, description="between the keys of 'flatten'", exclude_if=left_out("."))
+
     def prepare(self, raw: Raw, work: Path) -> Prepared:
         """Find all keys of all lines."""
-        return prepare(raw, self._lines(raw, work), work)
+        return self._prepared(raw, self._lines(raw, work), work)
+
+    def _prepared(self, raw: Raw, lines: Path, work: Path) -> Prepared:
+        if self.flatten:
+            lines = flattened(lines, work / f"{raw.sha256}.flat", self.flatten, self.separator)
+        return prepare(raw, lines, work)
 
     def _lines(self, raw: Raw, work: Path) -> Path:
-        return decode(raw, unpack(raw, self.compression, work), "utf-8", work)
+        return decode(raw, unpack(raw, self, work), "utf-8", work)
 
     def _together(self, file: Prepared) -> Hashable:
         return file.columns, cast("JsonFile", file).layouts

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lakehouse.errors import ConfigError, StorageError
+from lakehouse.formats.sniffing import ENDINGS
 from lakehouse.records import Note, printable
 from lakehouse.scaffold import writing
 from lakehouse.scaffold.features import Guess, guess, settle
 from lakehouse.scaffold.grouping import Found, Group, find, fresh
 from lakehouse.scaffold.reading import rows_of
 from lakehouse.scaffold.sampling import Sample, sample
-from lakehouse.scaffold.sniffing import ENDINGS
 from lakehouse.scaffold.starting import GITIGNORE, STARTING_SET
 
 __all__ = ["Scaffolded", "init", "rows_of"]
@@ -139,7 +139,7 @@ def _guessed(read: Sample) -> tuple[list[Guess], list[str]]:
 def _nothing(given: Path, skipped: tuple[Note, ...]) -> str:
     shown = "".join(f"\n  {printable(note.where)}: {note.message}" for note in skipped[:10])
     more = f"\n  and {len(skipped) - 10:,} more" if len(skipped) > 10 else ""
-    looked = f"files ending in .{', .'.join(ENDINGS)} (each also with .gz or .zst)"
+    looked = f"files ending in .{', .'.join(ENDINGS)} (each also with .gz, .zst, .bz2, .xz or .zip)"
     return f"nothing in '{printable(str(given))}' can be read; looked for {looked}{shown}{more}"
 
 

@@ -13,14 +13,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lakehouse.errors import FormatError
-from lakehouse.formats import Format
+from lakehouse.formats import FORMATS, Format
+from lakehouse.formats.sniffing import ENDINGS, PACKED, Sniffed, sniff
 from lakehouse.records import Note
 from lakehouse.scaffold.sampling import SAMPLE_BYTES
-from lakehouse.scaffold.sniffing import ENDINGS, Sniffed, sniff
 
 __all__ = ["Found", "Group", "find", "fresh", "snake"]
 
-_ENDING = re.compile(rf"\.(?:{'|'.join(ENDINGS)})(?:\.(?:gz|gzip|zst|zstd))?$", re.IGNORECASE)
+_ENDING = re.compile(rf"\.(?:{'|'.join(ENDINGS)})(?:\.(?:{'|'.join(PACKED)}))?$", re.IGNORECASE)
 _NUMBERS = re.compile(r"[0-9](?:[0-9\-_.T:]*[0-9])?")
 _LETTERS = str.maketrans({"ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "å": "a", "Å": "A", "ß": "ss", "ł": "l", "đ": "d"})
 _ENOUGH = 4 * SAMPLE_BYTES
@@ -47,7 +47,8 @@ class Group:
 
     def format(self, **more: Any) -> Format:
         """The format that reads them."""
-        return self.files[0].format(self.encoding, **more)
+        values = self.files[0].values(self.encoding, **more)
+        return FORMATS[values["type"]].model_validate(values)
 
 
 @dataclass(frozen=True)

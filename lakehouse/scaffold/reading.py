@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from lakehouse.errors import FormatError, NotFoundError
-from lakehouse.formats import Count, Format, Raw
+from lakehouse.formats import Count, Format, Raw, reader
 from lakehouse.records import printable
 from lakehouse.scaffold.grouping import find
 from lakehouse.storage import hash_file
@@ -37,7 +37,7 @@ def rows_of(path: Path, format_: Format | None = None) -> Iterator[pl.LazyFrame]
     """
     if not path.is_file():
         raise NotFoundError(f"there is no file '{printable(str(path))}'")
-    format_ = format_ or _sniffed(path)
+    format_ = reader(format_ or _sniffed(path))
     with tempfile.TemporaryDirectory(prefix="lakehouse-") as folder:
         work = Path(folder)
         file = format_.prepare(Raw(hash_file(path), path.name, path.absolute()), work)

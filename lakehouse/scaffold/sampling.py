@@ -9,15 +9,18 @@ from pathlib import Path
 import polars as pl
 
 from lakehouse.errors import FormatError
-from lakehouse.formats import Count, Format, Prepared, Raw
+from lakehouse.formats import Count, Format, Prepared, Raw, reader
+from lakehouse.formats.sniffing import opened
+from lakehouse.formats.unpacking import packing
 from lakehouse.records import Note
-from lakehouse.scaffold.sniffing import opened
 
 __all__ = ["SAMPLE_BYTES", "Sample", "sample"]
 
 SAMPLE_BYTES = 64 << 20
 """How much of each group is read, before compression counted for compressed files."""
 _ROWS = 1_000_000
+_CUT = ("csv", "ndjson", "lines", "singer", "copy")
+"""Formats of which the first lines by themselves are a file."""
 _PACKED = 8
 """A compressed file is taken to hold so many times its size."""
 _READ_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
@@ -54,6 +57,7 @@ def sample(format_: Format, paths: Sequence[Path], work: Path, limit: int = SAMP
         work: an existing folder for what has to be decompressed or cut.
         limit: bytes to read in all.
     """
+    reading = reader(format_)
     prepared: list[Prepared] = []
     good: list[Path] = []
     skipped: list[Note] = []
@@ -64,7 +68,7 @@ def sample(format_: Format, paths: Sequence[Path], work: Path, limit: int = SAMP
             break
         try:
             raw, size = _raw(format_, path, f"{number:08}", work, left)
-            file = format_.prepare(raw, work)
+            file = reading.prepare(raw, work)
         except (FormatError, OSError) as error:
             skipped.append(Note("skipped", str(path), str(error).removeprefix(f"{path}: ")))
             continue
@@ -74,8 +78,8 @@ def sample(format_: Format, paths: Sequence[Path], work: Path, limit: int = SAMP
             prepared.append(file)
     frames: list[pl.DataFrame] = []
     broken = 0
-    for group in format_.groups(prepared):
-        frame, bad, unread = _read(format_, group, work)
+    for group in reading.groups(prepared):
+        frame, bad, unread = _read(reading, group, work)
         broken += bad
         frames.append(frame)
         names = {file.raw.name: note for file, note in unread}
@@ -87,10 +91,8 @@ def sample(format_: Format, paths: Sequence[Path], work: Path, limit: int = SAMP
 def _raw(format_: Format, path: Path, identity: str, work: Path, limit: int) -> tuple[Raw, int]:
     """The file to read in a file's place: itself, or a copy of its beginning; and about how large it is."""
     size = path.stat().st_size
-    with path.open("rb") as stream:
-        packed = stream.read(2) in (b"\x1f\x8b", b"\x28\xb5")
-    size *= _PACKED if packed else 1
-    if size <= limit or format_.type in ("parquet", "json"):
+    size *= _PACKED if packing(path) and not format_.own_zip else 1
+    if size <= limit or format_.type not in _CUT or format_.unpack is not None:
         return Raw(identity, str(path), path), size
     copy = work / f"{identity}.beginning"
     try:
