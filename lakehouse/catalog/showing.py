@@ -15,7 +15,7 @@ from lakehouse.catalog.using import configured, made_from, uses
 from lakehouse.config import Dataset, FeatureName
 from lakehouse.errors import ConfigError, NotFoundError, StorageError, nearest
 from lakehouse.metadata import Total
-from lakehouse.records import Artifact, Execution, ExecutionState, RawFile, Version, raw_id
+from lakehouse.records import Artifact, Execution, ExecutionState, RawFile, Version, fidelity_of, raw_id
 from lakehouse.schema import Domain, Feature, FeatureType
 from lakehouse.site import Site
 from lakehouse.timeline import Timeline
@@ -112,6 +112,7 @@ def _show_dataset(site: Site, name: str, limit: int | None) -> Detail:
             source: feed.model_dump(mode="json", by_alias=True, exclude_defaults=True)
             for source, feed in dataset.sources.items()
         },
+        "format": dict(dataset.format),
         "inputs": list(dataset.inputs),
         "sql": dataset.sql,
         "owner": dataset.owner,
@@ -338,6 +339,7 @@ def _raw(artifact: Artifact) -> RawFile:
         str(p["name"]),
         artifact.uri,
         datetime.fromisoformat(str(p["landed_at"])),
+        fidelity_of(artifact.custom_properties),
     )
 
 

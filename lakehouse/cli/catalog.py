@@ -145,9 +145,19 @@ def _tables(found: Detail) -> None:
         _datasets(found.datasets)
     if found.raw:
         click.echo()
+        told = any(f.fidelity != "bytes" for f in found.raw)
         output.table(
-            ["raw", "size", "landed", "name"],
-            [(f.sha256[:12], output.size(f.size), output.moment(f.landed_at), f.name) for f in found.raw],
+            ["raw", "size", "landed", "name", *(["fidelity"] if told else [])],
+            [
+                (
+                    f.sha256[:12],
+                    output.size(f.size),
+                    output.moment(f.landed_at),
+                    f.name,
+                    *([f.fidelity] if told else []),
+                )
+                for f in found.raw
+            ],
             right=["size"],
         )
         if found.files > len(found.raw):

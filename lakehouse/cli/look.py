@@ -104,11 +104,13 @@ def trace(session: Session, dataset: str, row: str) -> None:
     if session.as_json:
         output.tell(found)
         return
-    line = "" if found.line is None else f", line {found.line}"
+    member = f", member {found.member}" if found.member else ""
+    line = member if found.line is None else f"{member}, line {found.line}"
     where = "the key is absent from this file" if found.row is None else f"row {found.row}{line}"
     click.echo(f"{printable(found.path)}: {where}")
     for origin in found.origins:
-        click.echo(f"from {printable(origin)} (source {found.source})")
+        fidelity = "" if found.fidelity == "bytes" else f", {found.fidelity}"
+        click.echo(f"from {printable(origin)} (source {found.source}{fidelity})")
     click.echo("\n".join(printable(text) for text in found.text.splitlines()))
 
 

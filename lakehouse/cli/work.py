@@ -91,11 +91,12 @@ def check(context: click.Context, repair: bool) -> None:
     "files",
     multiple=True,
     metavar="PATH",
-    type=click.Path(exists=True, dir_okay=False),
-    help="Land this file, whether or not the source would find it. May be given again.",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="Land this file, whether or not the source would find it; - is standard input. May be given again.",
 )
+@click.option("--name", metavar="NAME", help="What the bytes of one --file are called; - needs it.")
 @click.pass_context
-def land(context: click.Context, source: str, files: tuple[str, ...]) -> None:
+def land(context: click.Context, source: str, files: tuple[str, ...], name: str | None) -> None:
     r"""Copy a source's new files into the raw zone, untouched.
 
     Exit status 1 when a file could not be read; the others are landed.
@@ -104,10 +105,19 @@ def land(context: click.Context, source: str, files: tuple[str, ...]) -> None:
     Examples:
       lakehouse land flights
       lakehouse land flights --file ~/late/flights-2013-01-31.csv
+      pg_dump shop | lakehouse land dumps --file - --name shop.sql
     """
     session: Session = context.obj
+    if name is None and "-" in files:
+        raise click.UsageError("standard input has no name; give one with --name")
+    if name is not None and len(files) != 1:
+        raise click.UsageError("--name goes with one --file")
     with progress.shown(session) as report, session.lake(report) as lake:
-        done = _together([lake.land_file(source, path) for path in files]) if files else lake.land(source)
+        if name is not None:
+            with click.open_file(files[0], "rb") as stream:
+                done = lake.land_bytes(source, name, stream)
+        else:
+            done = _together([lake.land_file(source, path) for path in files]) if files else lake.land(source)
     line = f"landed {done.source}: {output.landed_line(done)} ({done.seconds:.1f} s)"
     context.exit(_said(session, done, line, ok=not done.failed))
 

@@ -16,7 +16,7 @@ from lakehouse.errors import ConfigError, nearest
 
 __all__ = ["cycles", "derivation", "derived_problems", "downstream", "in_order", "input_problems"]
 
-_OF_FILES = ("source", "sources", "rename", "derive", "codes", "delete_when", "on_changed_file")
+_OF_FILES = ("source", "sources", "format", "rename", "derive", "codes", "delete_when", "on_changed_file")
 """Keys of a dataset that say how raw files become rows."""
 
 

@@ -6,15 +6,16 @@ import contextlib
 import importlib
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from lakehouse.config.models import Config, Dataset
 from lakehouse.errors import ConfigError, nearest
+from lakehouse.formats import FORMATS, Format
 
-__all__ = ["curate_function", "load_functions", "load_object"]
+__all__ = ["curate_function", "format_class", "load_functions", "load_object", "recorded_format"]
 
 _LOCK = threading.Lock()
 _PLACES: list[str] = []
@@ -41,6 +42,29 @@ def load_object(dotted: str, project: Path) -> Any:
     except AttributeError:
         hint = nearest(attribute, (known for known in vars(module) if not known.startswith("_")))
         raise ConfigError(f"'{dotted}': the module {name} has no '{attribute}'.{hint}") from None
+
+
+def format_class(name: str, project: Path) -> type[Format]:
+    """The class of a format: one of the lake's by its name, the user's own by its dotted path.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    kind: object = FORMATS.get(name)
+    if kind is None and "." in name:
+        kind = load_object(name, project)
+    if not (isinstance(kind, type) and issubclass(kind, Format)):
+        raise ConfigError(f"there is no format '{name}'.{nearest(name, FORMATS)}")
+    return kind
+
+
+def recorded_format(values: Mapping[str, Any], project: Path) -> Format:
+    """A format as a `Schema` artifact tells it.
+
+    Raises:
+        ConfigError: it is the user's own, and its class is gone.
+    """
+    return format_class(str(values["type"]), project).model_validate(dict(values))
 
 
 def curate_function(dataset: Dataset, project: Path) -> Callable[[Any], Any] | None:

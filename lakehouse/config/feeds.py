@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["CodeTable", "Feed"]
+__all__ = ["CodeTable", "Feed", "FormatEntries"]
 
 _FORBID = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+
+
+def _entries(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
+
+
+FormatEntries = Annotated[dict[str, Any], BeforeValidator(_entries)]
+"""What a dataset says of its files' format over what their source does; a text is its type."""
 
 
 class CodeTable(BaseModel):
@@ -41,6 +49,7 @@ class Feed(BaseModel):
         curate: dotted path of a pure function, LazyFrame to LazyFrame; takes the place of the dataset's.
         columns: feature to the features that function makes it from.
         delete_when: SQL expression over the row that is true of deletes; takes the place of the dataset's.
+        format: entries that win over those of the source's format, as in ``{sheet: Users}``.
     """
 
     model_config = _FORBID
@@ -51,3 +60,4 @@ class Feed(BaseModel):
     curate: str | None = None
     columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     delete_when: str | None = None
+    format: FormatEntries = Field(default_factory=dict)

@@ -29,7 +29,7 @@ def fingerprint(dataset: Dataset, source: Source | None) -> str:
     """The hash of a dataset that is curated from a source, or derived (None), 64 hexadecimal digits."""
     schema = dataset.schema
     decides: dict[str, Any] = {
-        "format": None if source is None else source.format.model_dump(mode="json"),
+        "format": None if source is None else dataset.reader(source).model_dump(mode="json"),
         "features": [[name, _feature(schema, name, feature)] for name, feature in schema.features.items()],
         **dataset.mapping,
         "max_rejected": str(dataset.max_rejected),

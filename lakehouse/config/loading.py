@@ -15,12 +15,13 @@ from lakehouse import formats
 from lakehouse.config import yaml
 from lakehouse.config.checks import code_problems, dataset_problems
 from lakehouse.config.derived import cycles, input_problems
-from lakehouse.config.dotted import load_object
+from lakehouse.config.dotted import format_class, load_object
 from lakehouse.config.feature_sets import feature_problems
 from lakehouse.config.features import FeatureSet
 from lakehouse.config.models import Config, Dataset, Job, Settings
 from lakehouse.config.openlineage import OpenLineage
 from lakehouse.config.problems import File, Problems
+from lakehouse.config.reading import laid
 from lakehouse.config.secrets import Secrets
 from lakehouse.errors import ConfigError, nearest
 from lakehouse.formats import Format
@@ -28,7 +29,15 @@ from lakehouse.sources import Source
 
 __all__ = ["load"]
 
-SOURCES = {"files": "lakehouse.sources.files.FilesSource", "http": "lakehouse.sources.http.HttpSource"}
+SOURCES = {
+    "files": "lakehouse.sources.files.FilesSource",
+    "http": "lakehouse.sources.http.HttpSource",
+    "singer": "lakehouse.sources.singer.SingerSource",
+    "push": "lakehouse.sources.push.PushSource",
+    "sql": "lakehouse.sources.sql.SqlSource",
+    "objects": "lakehouse.sources.objects.ObjectsSource",
+    "sftp": "lakehouse.sources.sftp.SftpSource",
+}
 """The kinds of source that come with the lake, by the ``type`` that picks them."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -74,7 +83,7 @@ class _Loading:
         datasets = self._datasets()
         jobs = self._jobs(settings.timezone)
         feature_sets = self._feature_sets()
-        self._references(datasets, jobs)
+        self._references(datasets, jobs, sources)
         self._feature_references(feature_sets, datasets)
         metadata = self._metadata(settings.metadata, root, settings_file)
         self._hide_openlineage(settings.openlineage)
@@ -214,7 +223,7 @@ class _Loading:
         data = self._secrets.fill(file.document.data, file)
         for url in _urls(data):
             self._secrets.hide_url(url)
-        own = kind.own_format if kind is not None else None
+        own = kind.default_format(data) if kind is not None else None
         format_ = self._format(data.get("format", own), file)
         if kind is None:
             return None
@@ -246,16 +255,10 @@ class _Loading:
         if not isinstance(given, dict) or not isinstance(given.get("type"), str):
             self._problems.add(file, ("format",), f"is required; one of {', '.join(known)}, or {{type: csv, …}}")
             return None
-        kind = known.get(given["type"])
-        if kind is None and "." in given["type"]:
-            try:
-                kind = load_object(given["type"], self._project)
-            except ConfigError as error:
-                self._problems.add(file, ("format",), str(error))
-                return None
-        if not (isinstance(kind, type) and issubclass(kind, Format)):
-            text = f"there is no format '{given['type']}'.{nearest(given['type'], known)}"
-            self._problems.add(file, ("format",), text)
+        try:
+            kind = format_class(given["type"], self._project)
+        except ConfigError as error:
+            self._problems.add(file, ("format",), str(error))
             return None
         return self._problems.value(kind, given, file, ("format",))
 
@@ -308,13 +311,42 @@ class _Loading:
             self._problems.add(file, ("name",), "unknown key. The file's path is the name.")
         return "name" not in file.document.data
 
-    def _references(self, datasets: Mapping[str, Dataset], jobs: Mapping[str, Job]) -> None:
+    def _readers(self, file: File, dataset: Dataset, sources: Mapping[str, Source]) -> None:
+        """Hold what a dataset says of its files' format, over what the source says, against the format's class."""
+        for name in dataset.source_names:
+            said = dataset.of(name).format
+            if not said or name not in sources:
+                continue
+            own = name in dataset.sources and bool(dataset.sources[name].format)
+            where = ("sources", name, "format") if own else ("format",)
+            base = sources[name].format
+            values = laid(base, said)
+            kind = type(base) if values["type"] == base.type else formats.FORMATS.get(str(values["type"]))
+            if kind is None:
+                hint = nearest(str(values["type"]), formats.FORMATS)
+                self._problems.add(file, where, f"there is no format '{values['type']}'.{hint}")
+            else:
+                self._problems.value(kind, values, file, where)
+
+    def _unfit(self, file: File, dataset: Dataset, sources: Mapping[str, Source]) -> None:
+        """Sources whose files do not make the history that a dataset keeps."""
+        for name in dataset.source_names:
+            why = sources[name].unfit(dataset.history) if name in sources else ""
+            if why:
+                path = ("sources", name) if name in dataset.sources else ("source",)
+                self._problems.add(file, path, f"'{name}' {why}")
+
+    def _references(
+        self, datasets: Mapping[str, Dataset], jobs: Mapping[str, Job], sources: Mapping[str, Source]
+    ) -> None:
         for file in self._files["datasets"].values():
             for key, source in _named_sources(file.document.data):
                 if source not in self._files["sources"]:
                     hint = nearest(source, self._files["sources"]) or " There is no file in sources/."
                     self._problems.add(file, key, f"there is no source '{source}'.{hint}")
         for name, of_it in datasets.items():
+            self._readers(self._files["datasets"][name], of_it, sources)
+            self._unfit(self._files["datasets"][name], of_it, sources)
             known = of_it, datasets, self._files["datasets"]
             for path, text in (*code_problems(*known), *input_problems(*known)):
                 self._problems.add(self._files["datasets"][name], path, text)

@@ -15,12 +15,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from lakehouse.config import cron
 from lakehouse.config.features import FeatureSet
-from lakehouse.config.feeds import CodeTable, Feed
+from lakehouse.config.feeds import CodeTable, Feed, FormatEntries
 from lakehouse.config.fingerprints import fingerprint
 from lakehouse.config.openlineage import OpenLineage
+from lakehouse.config.reading import laid, over
 from lakehouse.config.snapshot_time import LANDED, name_pattern
 from lakehouse.config.validation import Validation
 from lakehouse.errors import NotFoundError, nearest
+from lakehouse.formats import FORMATS, Format
 from lakehouse.schema import Schema, converts
 from lakehouse.sources import Source
 from lakehouse.units import Duration, Size
@@ -102,6 +104,7 @@ class Dataset:
         name: ``subject/dataset``, from the file's path.
         source: the source whose raw files are curated; "" where there are several, or none.
         sources: several sources, and what is said of each alone.
+        format: entries that win over those of its source's format; another ``type`` takes the whole format's place.
         inputs: of a derived dataset, the datasets that it is made from.
         sql: of a derived dataset, the query over its inputs that makes it; else ``curate`` does.
         history: ``events``: each row is a fact, appended as it is. ``changes``: each row is a new state of its key.
@@ -132,6 +135,7 @@ class Dataset:
     name: str
     source: str = ""
     sources: dict[str, Annotated[Feed, BeforeValidator(_said)]] = Field(default_factory=dict)
+    format: FormatEntries = Field(default_factory=dict)
     inputs: tuple[str, ...] = ()
     sql: str | None = None
     schema: Schema
@@ -267,7 +271,16 @@ class Dataset:
             curate=feed.curate or self.curate,
             columns=columns,
             delete_when=feed.delete_when or self.delete_when,
+            format=over(self.format, feed.format),
         )
+
+    def reader(self, source: Source) -> Format:
+        """The format that the files of its one source are read with: the source's, with its own entries over it."""
+        if not self.format:
+            return source.format
+        values = laid(source.format, self.format)
+        kind = type(source.format) if values["type"] == source.format.type else FORMATS[values["type"]]
+        return kind.model_validate(values)
 
     @property
     def upstream(self) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ from lakehouse.curation.outcome import (
 from lakehouse.curation.stamping import Stamp, changing, stamped
 from lakehouse.errors import FormatError, LakehouseError, SchemaError, StorageError
 from lakehouse.formats import Careful, Count, Format, Prepared, Raw
+from lakehouse.formats import reader as reader_of
 from lakehouse.records import Note, printable
 from lakehouse.streaming import small_pieces
 from lakehouse.validation import Mapping, RowRule, check, count_broken, sum_broken, too_strict
@@ -205,7 +206,7 @@ class _Batch:
         private: Collection[str],
     ) -> None:
         self.dataset = dataset
-        self.reader = reader
+        self.reader = reader_of(reader)
         self.header = Header(dataset, dataclasses.replace(mapping, lenient=False))
         self.stamp = stamp
         self.work = work
@@ -214,6 +215,7 @@ class _Batch:
         self.private = private
         self.written = Written()
         self._broken: dict[tuple[RowRule, ...], list[Path]] = {}  # masks of broken rules, by what their bits mean
+        self._told: dict[str, list[str]] = {}  # what is to be known of how files are read, and which those are
         self._number = itertools.count()
 
     def run(self, files: Sequence[Raw]) -> Written:
@@ -222,6 +224,9 @@ class _Batch:
             for piece in cut(group, lambda file: self.sizes[file.raw.sha256], _SCAN_BYTES):
                 self._scan(piece)
                 self.progress(sum(self.sizes[file.raw.sha256] for file in piece))
+        for told, names in self._told.items():
+            more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+            self.written.notes.append(Note("format", f"{names[0]}{more}", told))
         self.written.unknown, self.written.absent = self.header.unknown, self.header.absent
         counted = [count_broken(masks, rules) for rules, masks in self._broken.items()]
         self.written.broken = sum_broken([*self.written.broken, *itertools.chain(*counted)])
@@ -235,11 +240,16 @@ class _Batch:
             file = self.reader.prepare(raw, self.work)
             if file.columns:
                 self.written.notes += self.header.check(file.columns, raw.name)
-        except FormatError as error:
+        except (FormatError, *PolarsError) as error:
+            raise_if_disk(error)
+            if not isinstance(error, FormatError):
+                raise
             self._refuse(raw, error)
             return None
         if file.told:
-            self.written.notes.append(Note("format", raw.name, file.told))
+            self._told.setdefault(file.told, []).append(raw.name)
+        if file.keys and self.dataset.keys:
+            self._hold_keys(file)
         if file.columns:
             self.written.added += [c for c in self.header.added(file.columns) if c not in self.written.added]
         if not file.columns or file.rows == 0:
@@ -247,6 +257,13 @@ class _Batch:
             self.written.notes.append(Note("empty", raw.name, "no rows"))
             return None
         return file
+
+    def _hold_keys(self, file: Prepared) -> None:
+        """Tell where a file names its records by other columns than the dataset."""
+        theirs = [self.header.mapping.rename.get(column, column) for column in file.keys]
+        if set(theirs) != set(self.dataset.keys):
+            told = f"its records are named by {', '.join(theirs)}, not by the keys {', '.join(self.dataset.keys)}"
+            self._told.setdefault(told, []).append(file.raw.name)
 
     def _refuse(self, raw: Raw, error: LakehouseError) -> None:
         self.written.refuse(raw.sha256, raw.name, str(error))
@@ -290,6 +307,7 @@ class _Batch:
             careful = self.reader.careful(file, self.work)
             self._keep(self._sink(careful.frame, [file], careful))
         except FormatError as error:
+            raise_if_disk(error)
             self._refuse(file.raw, error)
         except PolarsError as error:
             raise_if_disk(error)
@@ -303,7 +321,8 @@ class _Batch:
     def _sink(self, frame: pl.LazyFrame, files: Sequence[Prepared], careful: Careful | None = None) -> Outcome:
         """One streaming pass: valid rows, rejected rows and counts."""
         columns = files[0].columns
-        dtypes = {name: dtype for name, dtype in frame.collect_schema().items() if name in columns}
+        schema = frame.collect_schema()
+        dtypes = {name: schema[name] for name in columns}
         try:
             checked = check(frame, dtypes, self.header.mapping, self.header.added(columns), self.private)
         except SchemaError as error:

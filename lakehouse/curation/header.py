@@ -14,6 +14,8 @@ from lakehouse.validation import Mapping
 
 __all__ = ["Header"]
 
+_TOLD = 100
+"""New columns of a file that are told of by name."""
 _UNSTORABLE = re.compile(r"^_|[ ,;{}()\n\t=]|^$")
 
 
@@ -77,13 +79,12 @@ class Header:
             return []
         self._told.add(columns)
         what = {"add": "taken along as text", "ignore": "left out, kept in the raw file"}
+        told = [printable(column) for column in fit.new[:_TOLD]]
+        if len(fit.new) > _TOLD:
+            told.append(f"{len(fit.new) - _TOLD:,} more")
         notes = [
-            Note(
-                "new_column",
-                f"{self.dataset.name}: {printable(c)}",
-                f"new in '{name}': {what[self.dataset.new_columns]}",
-            )
-            for c in fit.new
+            Note("new_column", f"{self.dataset.name}: {one}", f"new in '{name}': {what[self.dataset.new_columns]}")
+            for one in told
         ]
         return notes + [
             Note("missing_column", f"{self.dataset.name}: {column}", f"not in '{name}': taken as missing")

@@ -33,7 +33,7 @@ class Intake:
 
     Attributes:
         dataset: as if this were its one source.
-        reader: the source's format.
+        reader: the format its files are read with.
         mapping: how rows are made from a file's columns.
         code: the hash of the code that makes them, "" without any.
         fingerprint: of all that decides what rows a file gives.
@@ -120,16 +120,17 @@ def joined(marks: Mapping[str, str]) -> str:
 
 def _intake(site: Site, dataset: Dataset, environment: str | None, pinned: Mapping[str, Version]) -> Intake:
     source = site.config.source(dataset.source)
+    reader = dataset.reader(source)
     function = curate_function(dataset, site.config.project)
     code = code_hash(function)
     tables = tuple(pinned[name] for name in dataset.code_tables)
     decides = [dataset.fingerprint(source), code, *(f"{v.dataset}@{v.version}" for v in tables)]
     return Intake(
         dataset,
-        source.format,
+        reader,
         RowMapping(
             dataset.schema,
-            source.format.null_values,
+            reader.null_values,
             dict(dataset.rename),
             dict(dataset.derive),
             function,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from lakehouse.errors import StorageError
+from lakehouse.errors import LakehouseError, StorageError
 from lakehouse.formats import Count, Prepared
 from lakehouse.schema import Rule
 from lakehouse.validation import KEY, RowRule
@@ -97,13 +97,16 @@ def lost_keys(broken: Path, keys: Sequence[str], target: Path) -> Path:
 
 
 def raise_if_disk(error: BaseException) -> None:
-    """A full or read-only disk is no fault of the file being read.
+    """A full or read-only disk is no fault of the file being read, whatever a format took the error for.
 
     Raises:
-        StorageError: it is that.
+        StorageError: the error is that, or was raised from one that is.
     """
-    code = error.errno if isinstance(error, OSError) else None
-    text = str(error)
-    for refusal in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
-        if code == refusal or f"os error {refusal})" in text or os.strerror(refusal) in text:
-            raise StorageError(f"curating: {os.strerror(refusal)}; nothing was appended") from error
+    cause: BaseException | None = error
+    while cause is not None:
+        code = cause.errno if isinstance(cause, OSError) else None
+        text = "" if isinstance(cause, LakehouseError) else str(cause)  # ours may show the file's own words
+        for refusal in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+            if code == refusal or f"os error {refusal})" in text or os.strerror(refusal) in text:
+                raise StorageError(f"curating: {os.strerror(refusal)}; nothing was appended") from error
+        cause = cause.__cause__

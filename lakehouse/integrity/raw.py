@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from lakehouse.errors import NotFoundError, StorageError
 from lakehouse.integrity.problems import BACKUP, REPAIR, Problem, problem
-from lakehouse.records import Artifact, Progress
+from lakehouse.records import Artifact, Progress, fidelity_of, said_of
 from lakehouse.site import Site
 from lakehouse.storage import Storage, hash_file
 from lakehouse.tagged import IMPORT
@@ -60,6 +60,11 @@ def misfit(site: Site, artifact: Artifact) -> str:
     if manifest is None:
         return "is gone or damaged"
     differing = [name for name in _TOLD if manifest.get(name) != artifact.properties[name]]
+    said = said_of(manifest)
+    if fidelity_of(said) != fidelity_of(artifact.custom_properties):
+        differing.append("fidelity")
+    if said.get("facts") != artifact.custom_properties.get("facts"):
+        differing.append("facts")
     return f"disagrees with the ledger on {', '.join(differing)}" if differing else ""
 
 

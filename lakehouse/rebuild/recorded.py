@@ -14,8 +14,9 @@ import polars as pl
 
 from lakehouse import tables, timeline
 from lakehouse.config import Dataset, Tolerance
+from lakehouse.config.dotted import recorded_format
 from lakehouse.config.validation import Validation
-from lakehouse.formats import FORMATS, Format
+from lakehouse.formats import Format
 from lakehouse.records import MAKERS, Artifact, EventType, Execution, ExecutionState, Sighting, Value, Version
 from lakehouse.schema import Schema
 from lakehouse.site import Site
@@ -191,14 +192,14 @@ def as_recorded(
     if not told or len(told) < len(schemas):
         now = site.config.dataset(name)
         sources = dict.fromkeys([*now.source_names, *map(_source, raws)])
-        formats = {one: site.config.source(one).format for one in sources}
+        formats = {one: _reader(site, now, one) for one in sources}
         return _tolerant(now, now.validation.environment), formats, "its schema and mapping"
     mappings = {
         str(schema.properties.get("source", "")): json.loads(str(schema.properties["mapping"])) for schema in told
     }
     features = [json.loads(str(schema.properties["features"])) for schema in told]
     formats = {
-        str(schema.properties["source"]): FORMATS[values["type"]].model_validate(values)
+        str(schema.properties["source"]): recorded_format(values, site.config.project)
         for schema in told
         if (values := json.loads(str(schema.properties.get("format", "{}"))))
     }
@@ -224,6 +225,12 @@ def as_recorded(
         description=today.description if today is not None else "",
     )
     return _tolerant(dataset, today.validation.environment if today is not None else None), formats, ""
+
+
+def _reader(site: Site, dataset: Dataset, source: str) -> Format:
+    """How a dataset reads a source's files now, also of one that it names no more."""
+    known = site.config.source(source)
+    return dataset.of(source).reader(known) if source in dataset.source_names else known.format
 
 
 def _schema(features: Sequence[dict[str, Any]]) -> Schema:

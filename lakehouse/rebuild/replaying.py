@@ -201,7 +201,8 @@ class Fresh:
             schemas = self._schemas(version)
             dataset, formats, _ = as_recorded(self._lake, name, schemas, (), ())
             self._datasets[name] = dataset
-            self._sources |= {source: _nowhere(source, one) for source, one in formats.items()}
+            # A source that the step itself reads from keeps the step's format: what is brought is not read again.
+            self._sources = {source: _nowhere(source, one) for source, one in formats.items()} | self._sources
 
     def _schemas(self, version: Version) -> list[Artifact]:
         events = self._lake.ledger.get_events(execution_ids=[version.execution], types=[EventType.INPUT])

@@ -33,8 +33,10 @@ from lakehouse.records.work import (
     Tag,
     Trace,
     Version,
+    fidelity_of,
     printable,
     raw_id,
+    said_of,
     silent,
     utc_now,
 )
@@ -68,8 +70,10 @@ __all__ = [
     "TypeKind",
     "Value",
     "Version",
+    "fidelity_of",
     "printable",
     "raw_id",
+    "said_of",
     "silent",
     "utc_now",
 ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
+
+from lakehouse.records.nodes import Value
 
 __all__ = [
     "Clock",
@@ -22,8 +25,10 @@ __all__ = [
     "Tag",
     "Trace",
     "Version",
+    "fidelity_of",
     "printable",
     "raw_id",
+    "said_of",
     "silent",
     "utc_now",
 ]
@@ -63,6 +68,7 @@ class RawFile:
     Attributes:
         uri: the file, relative to the lake's root.
         id: the artifact's id in the ledger.
+        fidelity: how near the bytes are to what the source held.
     """
 
     id: int
@@ -72,6 +78,20 @@ class RawFile:
     name: str
     uri: str
     landed_at: datetime
+    fidelity: Fidelity = "bytes"
+
+
+def fidelity_of(said: Mapping[str, object]) -> Fidelity:
+    """The label among what is said of a raw file; files landed before 0.5 have none, and are the bytes themselves."""
+    return cast("Fidelity", said.get("fidelity", "bytes"))
+
+
+def said_of(manifest: Mapping[str, object]) -> dict[str, Value]:
+    """What a manifest says of its bytes, as the ledger keeps it: ``fidelity``, and ``facts`` as JSON."""
+    said: dict[str, Value] = {"fidelity": str(manifest["fidelity"])} if "fidelity" in manifest else {}
+    if "facts" in manifest:
+        said["facts"] = json.dumps(manifest["facts"], ensure_ascii=False, sort_keys=True)
+    return said
 
 
 def raw_id(source: str, sha256: str) -> str:
@@ -250,6 +270,8 @@ class Trace:
         row: 1-based number of the record in the file (header, blank and comment lines not counted); None for the row
             of a snapshot that says that a key is absent from the file.
         line: 1-based number of the line the record starts on; None where a format has no lines.
+        member: the member of an archive that the record is in, and the line with it; "" outside of archives.
+        fidelity: how near the raw file's bytes are to what its source held.
     """
 
     dataset: str
@@ -260,6 +282,8 @@ class Trace:
     row: int | None
     line: int | None
     text: str
+    member: str = ""
+    fidelity: Fidelity = "bytes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from lakehouse.records import (
     Sighting,
     Value,
     raw_id,
+    said_of,
 )
 from lakehouse.storage import Storage
 
@@ -117,7 +117,4 @@ def _read(folder: Path) -> dict[str, Any] | None:
         return None
     if (texts["source"], texts["sha256"]) != (folder.parts[-3], folder.name) or moment.tzinfo is None:
         return None
-    facts = manifest.get("facts")
-    said = {"fidelity": str(manifest["fidelity"])} if "fidelity" in manifest else {}
-    said |= {} if facts is None else {"facts": json.dumps(facts, ensure_ascii=False, sort_keys=True)}
-    return {**texts, "size": size, "execution": number, "landed_at": moment, "said": said}
+    return {**texts, "size": size, "execution": number, "landed_at": moment, "said": said_of(manifest)}

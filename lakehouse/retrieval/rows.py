@@ -10,9 +10,10 @@ import polars as pl
 
 from lakehouse import tables, timeline
 from lakehouse.config import Dataset
+from lakehouse.config.dotted import recorded_format
 from lakehouse.errors import IntegrityError, NotFoundError
-from lakehouse.formats import FORMATS, Format, Raw
-from lakehouse.records import Artifact, EventType, Trace, printable, raw_id
+from lakehouse.formats import Format, Raw, reader
+from lakehouse.records import Artifact, EventType, Trace, fidelity_of, printable, raw_id
 from lakehouse.site import Site
 from lakehouse.validation import QUARANTINE
 
@@ -65,14 +66,17 @@ def trace(site: Site, name: str, row: Mapping[str, Any]) -> Trace:
     if site.storage.digest(artifact.uri) != sha256:
         raise IntegrityError(f"'{artifact.uri}' no longer matches its hash; restore it from a backup")
     path = site.storage.path(artifact.uri)
-    line, text = None, ""
+    line, text, member = None, "", ""
     if number is not None:
         with site.storage.work(f"trace/{sha256[:16]}") as work:
             raw = Raw(sha256, printable(str(artifact.properties["name"])), path)
-            line, text = _format(site, source, row.get("_execution")).locate(raw, number, work)
+            read_by = reader(_format(site, dataset, source, row.get("_execution")))
+            line, text, member = read_by.locate(raw, number, work)
     seen = site.ledger.all_sightings(source, [sha256])
     origins = tuple(dict.fromkeys(s.origin for s in seen))
-    return Trace(name, sha256, source, origins, artifact.uri, number, line, text)
+    return Trace(
+        name, sha256, source, origins, artifact.uri, number, line, text, member, fidelity_of(artifact.custom_properties)
+    )
 
 
 def _made_of(site: Site, dataset: Dataset, execution: int | None) -> str:
@@ -103,14 +107,14 @@ def _raw_file(site: Site, dataset: Dataset, sha256: str, execution: int | None) 
     return found[0]
 
 
-def _format(site: Site, source: str, execution: int | None) -> Format:
-    """The format a curation read its files with; the source's own now where that is not known."""
-    now = site.config.source(source).format
+def _format(site: Site, dataset: Dataset, source: str, execution: int | None) -> Format:
+    """The format a curation read its files with; that of the dataset now where that is not known."""
+    now = dataset.of(source).reader(site.config.source(source))
     if execution is None:
         return now
     events = site.ledger.get_events(execution_ids=[execution], types=[EventType.INPUT])
     for artifact in site.ledger.get_artifacts(type="Schema", ids=[event.artifact_id for event in events]):
         values = json.loads(str(artifact.properties.get("format", "{}")))
         if values and artifact.properties.get("source", source) == source:
-            return FORMATS[values["type"]].model_validate(values)
+            return recorded_format(values, site.config.project)
     return now

@@ -75,6 +75,8 @@ def parse(value: pl.Expr, dtype: pl.DataType, feature: Feature, *, lenient: bool
         moment = _in_utc(value, feature) if dtype.time_zone is None else value
         whole = pl.lit(value=True) if dtype.time_unit != "ns" else value.to_physical() % 1000 == 0
         return pl.when(whole).then(moment.cast(feature.dtype, strict=False))
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone is None and feature.type is FeatureType.DATE:
+        return pl.when(value.dt.truncate("1d") == value).then(value.dt.date())
     if dtype.is_numeric() and feature.dtype.is_numeric():
         cast = value.cast(feature.dtype, strict=False)
         return pl.when(cast.cast(dtype, strict=False) == value).then(cast)
@@ -136,7 +138,9 @@ def _from_text(text: pl.Expr, feature: Feature, *, lenient: bool = True) -> pl.E
         case FeatureType.DATETIME:
             return _datetime(text, feature)
         case FeatureType.BYTES:
-            return text.str.decode("base64", strict=False)
+            # As PostgreSQL and the sources of databases write bytes; no base64 has a backslash.
+            digits = text.str.strip_prefix("\\x").str.decode("hex", strict=False)
+            return pl.when(text.str.starts_with("\\x")).then(digits).otherwise(text.str.decode("base64", strict=False))
         case FeatureType.STRUCT:
             raise TypeError("a struct is read by lakehouse.validation.nested")
 
@@ -152,7 +156,8 @@ def _float(text: pl.Expr, feature: Feature) -> pl.Expr:
 def _datetime(text: pl.Expr, feature: Feature) -> pl.Expr:
     formats = (feature.format,) if feature.format else (_ISO_DATETIME,)
     aware = [f for f in formats if any(code in f for code in ("%z", "%#z", "%:z", "%+"))]
-    moments = [text.str.to_datetime(f, time_unit="us", time_zone="UTC", strict=False) for f in aware]
+    whole = text if feature.format else _whole_offset(text)
+    moments = [whole.str.to_datetime(f, time_unit="us", time_zone="UTC", strict=False) for f in aware]
     if feature.timezone is not None or not aware:
         naive = [f for f in formats if f not in aware] or list(_ISO_LOCAL)
         moments += [_in_utc(text.str.to_datetime(f, time_unit="us", strict=False), feature) for f in naive]
@@ -160,6 +165,11 @@ def _datetime(text: pl.Expr, feature: Feature) -> pl.Expr:
     if feature.format is not None and "%.f" not in feature.format and "%f" not in feature.format:
         return moment
     return pl.when(~text.str.contains(_FINER_THAN_MICROSECONDS)).then(moment)
+
+
+def _whole_offset(text: pl.Expr) -> pl.Expr:
+    """The moment with its offset in hours and minutes: PostgreSQL leaves minutes of zero out, as ISO 8601 may."""
+    return pl.when(text.str.tail(3).str.contains("^[+-]")).then(text + ":00").otherwise(text)
 
 
 def _in_utc(local: pl.Expr, feature: Feature) -> pl.Expr:
