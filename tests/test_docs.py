@@ -21,12 +21,13 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 import lakehouse
 from lakehouse import Lake, errors, formats
 from lakehouse.cli import program
 from lakehouse.config.features import FeatureSet
-from lakehouse.config.loading import SOURCES
+from lakehouse.config.loading import SOURCES, load
 from lakehouse.config.models import Dataset, Job, Retries, Settings
 from lakehouse.config.openlineage import OpenLineage, Transport
 from lakehouse.config.validation import HistoryPolicy, Validation
@@ -315,11 +316,66 @@ def test_the_configuration_page_has_every_key_of_every_source_and_no_other():
 
 def test_the_configuration_page_has_every_key_of_every_format_and_no_other():
     text = section("Formats")
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE))
+    told = re.findall(r"^\| (`[\w`, ]+`) \| (.*) \|$", text.partition("| type | keys |")[2], re.MULTILINE)
+    rows = {kind: keys for kinds, keys in told for kind in re.findall(r"\w+", kinds)}
     assert rows.keys() == formats.FORMATS.keys()
-    for kind, model in formats.FORMATS.items():
-        assert set(re.findall(r"`(\w+)` (?:\(|is )", rows[kind])) == fields(model) - fields(Format), kind
+    own = {kind: fields(model) - fields(Format) for kind, model in formats.FORMATS.items()}
+    for kind, keys in own.items():
+        assert set(re.findall(r"`(\w+)`", rows[kind])) & set().union(*own.values()) == keys, kind
+        assert set(re.findall(r"`(\w+)` (?:\(|is )", rows[kind])) <= keys, kind
     assert {name for name in fields(Format) if f"`{name}`" not in text} == set()
+
+
+def configured(folder, text, last):
+    """Write the files that a block of YAML shows.
+
+    Args:
+        folder: ``configs/`` of a project.
+        text: the block; without a file's name it is a source.
+        last: what the page showed as a whole source last; keys alone are keys of one like it.
+    """
+    named = text if text.startswith("# configs/") else f"# configs/sources/shown.yaml\n{text}"
+    for name, shown in re.findall(r"^# configs/(\S+)\n(.*?)(?=^# configs/|\Z)", named, re.MULTILINE | re.DOTALL):
+        told = yaml.safe_load(shown)
+        if name.startswith("sources/"):
+            if "type" in told:
+                last.clear()
+                last.update(told)
+            told = {**last, **told}
+        elif "schema" not in told:
+            told["schema"] = {"features": {"a": {"type": "string"}}}
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(told), "utf-8")
+
+
+@pytest.mark.parametrize("page", ["sources", "formats"])
+def test_every_yaml_of_the_pages_of_sources_and_formats_is_a_valid_configuration(page, tmp_path):
+    text = (PROJECT / "docs" / f"{page}.md").read_text("utf-8")
+    text = re.sub(r"\$\{file:[^}]*\}", "${FILE}", text)
+    secrets = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", text), "secret")
+    last, folder = {"type": "files", "path": "incoming/*"}, tmp_path / "configs"
+    shown = [block for language, block in BLOCK.findall(text) if language == "yaml"]
+    assert len(shown) > 5
+    for block in shown:
+        if not block.startswith("# configs/datasets"):  # it goes with the source before it
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            (folder / "lakehouse.yaml").write_text("root: data\n", "utf-8")
+        configured(folder, block, last)
+        config = load(folder, environ=secrets)
+        assert config.sources
+
+
+def test_the_source_of_ones_own_is_the_same_in_both_pages():
+    own = [
+        block
+        for page in (TUTORIAL, PROJECT / "docs" / "sources.md")
+        for _, block in BLOCK.findall(page.read_text("utf-8"))
+        if block.startswith("# jobs/years.py")
+    ]
+    assert len(own) == 2
+    assert len(set(own)) == 1
 
 
 def pages():
