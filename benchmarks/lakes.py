@@ -9,6 +9,8 @@ from pathlib import Path
 
 __all__ = ["Bench", "aside"]
 
+_FILES = "type: files\npath: {}\nformat: {{type: csv, null_values: [NA]}}\n"
+_DATABASE = "type: sql\nurl: {}\ntable: orders\n"
 _LINEITEM = """\
 source: {name}
 keys: [l_orderkey, l_linenumber]
@@ -60,7 +62,24 @@ schema:
     minute: {{type: int, domain: {{min: 0, max: 59}}}}
     time_hour: {{type: datetime}}
 """
-_DATASETS = {"lineitem": _LINEITEM, "flights": _FLIGHTS}
+_ORDERS = """\
+source: {name}
+keys: [id]
+event_time: placed_at
+schema:
+  features:
+    id: {{type: int}}
+    customer: {{type: int}}
+    amount: {{type: decimal, precision: 12, scale: 2}}
+    rate: {{type: float}}
+    code: {{type: string}}
+    item: {{type: string}}
+    note: {{type: string, presence: optional}}
+    placed_at: {{type: datetime}}
+    due: {{type: date}}
+    paid: {{type: bool}}
+"""
+_DATASETS = {"lineitem": _LINEITEM, "flights": _FLIGHTS, "orders": _ORDERS}
 
 
 class Bench:
@@ -69,8 +88,8 @@ class Bench:
     Args:
         folder: the project's folder, made anew.
         name: of source and dataset.
-        path: what the source reads: a file or a glob.
-        dataset: ``lineitem`` or ``flights``.
+        path: what the source reads: a file or a glob; or the URL of a database with the table ``orders``.
+        dataset: ``lineitem``, ``flights`` or ``orders``.
     """
 
     def __init__(self, folder: Path, name: str, path: str, dataset: str = "lineitem") -> None:
@@ -80,7 +99,7 @@ class Bench:
         self.dataset = f"bench/{name}"
         files = {
             "lakehouse.yaml": "root: data\nbatch_bytes: 8GB\n",
-            f"sources/{name}.yaml": f"type: files\npath: {path}\nformat: {{type: csv, null_values: [NA]}}\n",
+            f"sources/{name}.yaml": _DATABASE.format(path) if "://" in path else _FILES.format(path),
             f"datasets/{self.dataset}.yaml": _DATASETS[dataset].format(name=name),
         }
         for place, text in files.items():

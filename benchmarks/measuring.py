@@ -21,7 +21,7 @@ class Cost:
     Attributes:
         wall: seconds from its start to its end.
         cpu: seconds of processor time, user and system, its children's included.
-        peak: its largest resident memory, in bytes.
+        peak: its largest resident memory, in bytes; no less than this process's, unless the program tells its own.
         inner: seconds of the operation alone, by the program's own clock: no interpreter start, no imports.
     """
 
@@ -36,7 +36,7 @@ class Run:
     """A program to measure.
 
     Attributes:
-        argv: the command; the last line it prints may be a JSON object with ``seconds``.
+        argv: the command; the last line it prints may be a JSON object with ``seconds`` and ``peak``.
         before: puts everything back as it must be; not measured.
     """
 
@@ -80,8 +80,9 @@ def measure(run: Run, log: Path) -> Cost:
     printed = log.read_text("utf-8", "replace").strip().splitlines()
     if process.returncode != 0:
         raise RuntimeError(f"{' '.join(run.argv)} ended with {process.returncode}:\n" + "\n".join(printed[-25:]))
-    inner = json.loads(printed[-1]).get("seconds", wall) if printed and printed[-1].startswith("{") else wall
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, inner)
+    told = json.loads(printed[-1]) if printed and printed[-1].startswith("{") else {}
+    peak, inner = told.get("peak", usage.ru_maxrss * 1024), told.get("seconds", wall)
+    return Cost(wall, usage.ru_utime + usage.ru_stime, peak, inner)
 
 
 def turns(runs: Sequence[Run], count: int, log: Path) -> list[list[Cost]]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from cases import CASES as LAKE
 from cases import Row, Setting
 from commits import CASES as COMMITS
+from databases import CASES as DATABASES
 from features import CASES as FEATURES
 from inputs import Inputs
 from ledger import CASES as LEDGER
@@ -30,7 +31,19 @@ from states import CASES as STATES
 from tfdv import CASES as TFDV
 
 HERE = Path(__file__).parent
-CASES = {**LAKE, **COMMITS, **FEATURES, **LEDGER, **ONLINE, **RULES, **SHAPES, **SNAPSHOTS, **STATES, **TFDV}
+CASES = {
+    **LAKE,
+    **COMMITS,
+    **DATABASES,
+    **FEATURES,
+    **LEDGER,
+    **ONLINE,
+    **RULES,
+    **SHAPES,
+    **SNAPSHOTS,
+    **STATES,
+    **TFDV,
+}
 _SETTLE = 10  # seconds in which a file system still feels a large deletion
 
 
