@@ -68,10 +68,10 @@ INSERT = "INSERT INTO facts VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
 
 
 def test_the_facts_come_out_of_postgresql(project, servers, tmp_path):
-    url = make_url(servers.url("postgresql", tmp_path)).set(drivername="postgresql")
+    url = make_url(servers.new("postgresql", tmp_path)).set(drivername="postgresql")
     address = url.render_as_string(hide_password=False)
     with psycopg.connect(address) as connection, connection.cursor() as cursor:
-        cursor.execute(f"DROP TABLE IF EXISTS facts; CREATE TABLE facts ({POSTGRESQL})")
+        cursor.execute(f"CREATE TABLE facts ({POSTGRESQL})")
         cursor.executemany(INSERT, FACTS.rows())
     connection.close()
 
@@ -79,13 +79,12 @@ def test_the_facts_come_out_of_postgresql(project, servers, tmp_path):
 
 
 def test_the_facts_come_out_of_mariadb(project, servers, tmp_path):
-    url = make_url(servers.url("mysql", tmp_path))
+    url = make_url(servers.new("mysql", tmp_path))
     known = {"host": url.host, "port": url.port, "user": url.username, "password": url.password or ""}
     with (
         pymysql.connect(**known, database=url.database, charset="utf8mb4", autocommit=True) as connection,
         connection.cursor() as cursor,
     ):
-        cursor.execute("DROP TABLE IF EXISTS facts")
         cursor.execute(f"CREATE TABLE facts ({MARIADB}) CHARACTER SET utf8mb4")
         cursor.executemany(INSERT, FACTS.rows())
 

@@ -195,5 +195,7 @@ def name_problem(names: Sequence[str]) -> str:
         return f"'{own[0]}' is a name the lake keeps for its own columns"
     if "" in names:
         return f"column {names.index('') + 1} has no name"
+    if pattern := [name for name in names if name == "*" or (name.startswith("^") and name.endswith("$"))]:
+        return f"a column is called '{pattern[0]}', which polars takes for a pattern of names"
     twice = sorted(name for name, times in Counter(names).items() if times > 1)
     return "" if not twice else "columns of the same name: " + ", ".join(f"'{name}'" for name in twice)

@@ -50,6 +50,8 @@ CASES = [
     bad("surrogate-in-utf8.csv", HEAD.encode() + b"34,\xed\xa0\x80,1\n35,one,1\n", good=[35], bad=["UTF-8|utf-8|text"]),
     bad("old-macintosh.csv", (HEAD + "36,one,1\n37,two,2\n").replace("\n", "\r"), good=[36, 37]),
     bad("mixed-line-ends.csv", "id,name,amount\r\n38,one,1\n39,two,2\r\n", good=[38, 39]),
+    bad("a-column-called-star.csv", "id,*\n40,one\n", refused="called '\\*', which polars takes for a pattern"),
+    bad("a-column-called-a-pattern.csv", "id,^.*$\n40,one\n", refused="called '\\^\\.\\*\\$'"),
     bad("a-column-twice.csv", "id,name,name\n40,one,two\n", refused="same name"),
     bad("a-column-without-a-name.csv", "id,,amount\n41,one,1\n", refused="no name"),
     bad("semicolons.csv", "id;name;amount\n42;one;1\n", refused="delimiter"),

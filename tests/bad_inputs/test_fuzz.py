@@ -95,19 +95,26 @@ def sqlite(first, count):
 def zipped(first, count):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a.csv", csv(first, count))
-        archive.writestr("b.csv", csv(first + count, 2))
+        for name, data in halves(first, count):
+            # With its own time of day every archive would have other bytes, and no accident could be repeated.
+            archive.writestr(zipfile.ZipInfo(name, (2013, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
     return file.getvalue()
 
 
 def tarred(first, count):
     file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        member = tarfile.TarInfo("a.csv")
-        data = csv(first, count)
-        member.size = len(data)
-        archive.addfile(member, io.BytesIO(data))
-    return file.getvalue()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name, data in halves(first, count):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return gzip.compress(file.getvalue(), mtime=0)
+
+
+def halves(first, count):
+    """The rows as two members of an archive."""
+    half = count // 2
+    return [("a.csv", csv(first, half)), ("b.csv", csv(first + half, count - half))]
 
 
 FORMATS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import signal
@@ -32,8 +33,8 @@ POINTS = (
     "run.begun",
     "run.ending",
 )
-KILLS = 200
-ROUNDS = 5
+KILLS = int(os.environ.get("LAKEHOUSE_KILLS", "80"))  # before a release: more
+ROUNDS = 2
 
 
 @pytest.fixture(scope="module")
