@@ -139,3 +139,74 @@ def test_a_new_column_whose_name_no_table_can_hold_refuses_its_file_and_not_the_
     made, rows, _ = curated(project, "add", "allow")
     assert (rows["id"].to_list(), rows["Ærø.2"].to_list()) == ([1], ["5"])
     assert "cannot be stored under their names" in told(made, "refused")[0]
+
+
+NAMED = {
+    "fixed": "{type: fixed, columns: {id: 2, name: 1, LAST: 1}}",
+    "log": "{type: log, pattern: '(?P<id>..)(?P<name>.)(?P<LAST>.)'}",
+}
+"""Formats that name the columns themselves."""
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_a_column_that_the_format_names_is_new_like_one_of_the_file(project, kind):
+    project.configure("sources/things", f"type: files\npath: incoming/*\nformat: {NAMED[kind]}")
+    project.deliver("one", "11a7\n12b8\n")
+    project.configure("datasets/a/things", DATASET.format(new="reject", missing="allow"))
+    with project.lake() as lake:
+        lake.land("things")
+        assert lake.curate("a/things").refused == 1
+    _, rows, _ = curated(project, "ignore", "allow")
+    assert (rows["id"].to_list(), "LAST" in rows.columns) == ([11, 12], False)
+    project.change("datasets/a/things", "new_columns: ignore", "new_columns: add")
+    with project.lake() as lake:
+        lake.curate("a/things", again=True)
+        assert lake.read("a/things").sort("id")["LAST"].to_list() == ["7", "8"]
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_a_format_that_names_a_column_otherwise_reads_older_files_again(project, kind):
+    project.configure("sources/things", f"type: files\npath: incoming/*\nformat: {NAMED[kind]}")
+    project.deliver("one", "11a7\n12b8\n")
+    _, rows, _ = curated(project, "ignore", "allow")
+    assert rows["size"].to_list() == [None, None]
+    project.change("sources/things", "LAST", "size")
+    with project.lake() as lake:
+        lake.curate("a/things", again=True)
+        now = lake.read("a/things").sort("id")
+        assert now["size"].to_list() == [7, 8]
+        assert "12b8" in lake.trace("a/things", now.row(1, named=True)).text
+        assert lake.read("a/things", version=0)["size"].to_list() == [None, None]
+
+
+def test_a_policy_that_changes_holds_for_older_files_when_they_are_read_again(project):
+    project.configure("sources/things", "type: files\npath: incoming/*\nformat: csv")
+    for name in ("0-plain", "1-new"):
+        project.deliver(name, WRITERS["csv"][1](FILES[name]))
+    _, rows, _ = curated(project, "ignore", "allow")
+    assert "extra" not in rows.columns
+    project.change("datasets/a/things", "new_columns: ignore", "new_columns: add")
+    with project.lake() as lake:
+        assert any("older configuration" in note.message for note in lake.curate("a/things").notes)
+        lake.curate("a/things", again=True)
+        assert lake.read("a/things").sort("id")["extra"].to_list() == [None, None, "7", "8"]
+        assert "extra" not in lake.read("a/things", version=0).columns
+
+
+def test_one_source_feeds_datasets_that_read_it_by_formats_of_their_own(project):
+    project.configure("sources/things", "type: files\npath: incoming/*\nformat: csv")
+    for kind, name in {"lines": "line", "binary": "sha256"}.items():
+        said = f"source: things\nformat: {{type: {kind}}}\nnew_columns: add\n"
+        project.configure(f"datasets/a/{kind}", f"{said}schema: {{features: {{{name}: {{type: string}}}}}}")
+    texts = {name: WRITERS["csv"][1](FILES[name]) for name in ("0-plain", "1-new")}
+    for name, text in texts.items():
+        project.deliver(name, text)
+    _, rows, _ = curated(project, "add", "allow")
+    assert rows["extra"].to_list() == [None, None, "7", "8"]
+    with project.lake() as lake:
+        lake.curate("a/lines")
+        lake.curate("a/binary")
+        lines, files = lake.read("a/lines"), lake.read("a/binary")
+    assert sorted(lines["line"]) == sorted("".join(texts.values()).split())
+    assert sorted(zip(files["name"], files["size"], strict=True)) == [(name, str(len(texts[name]))) for name in texts]
+    assert set(files["_raw"]) == set(lines["_raw"]) == set(rows["_raw"])

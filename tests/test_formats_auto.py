@@ -5,8 +5,10 @@ import gzip
 import io
 import json
 import lzma
+import zipfile
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from lakehouse.errors import FormatError
@@ -113,6 +115,12 @@ def test_the_name_decides_where_the_bytes_could_be_several_things(tmp_path):
     ("name", "text", "told"),
     [
         ("a.xml", "<?xml version='1.0'?><!-- x --><list><item><id>1</id></item><item/></list>", "xml: row 'list/item'"),
+        ("a.xml", "<x:list><x:item><id>1</id></x:item></x:list>", "xml: row 'x:list/x:item'"),
+        ("a.xml", "<list><head><a/><a/></head><item/><item><id>1</id></item></list>", "xml: row 'list/item'"),
+        ("a", "<list><item><id>1</id></item></list>\n", "xml: row 'list/item'"),
+        ("a.log", "<list> is no\nmarkup\n", "lines"),
+        ("a.svg", "<svg xmlns='x'><g/></svg>", "binary"),
+        ("a.csv", "sep=;\nid;name\n1;Ada\n", "csv: delimiter ';', 1 line above the header"),
         ("a.yaml", "- id: 1\n- id: 2\n", "yaml"),
         ("a.yml", "items:\n  - id: 1\n  - id: 2\n", "yaml: records 'items'"),
         ("a.toml", "[[items]]\nid = 1\n\n[[items]]\nid = 2\n", "toml: records 'items'"),
@@ -129,3 +137,34 @@ def test_what_a_file_is_stands_in_its_first_lines(tmp_path, name, text, told):
     file = AutoFormat().prepare(Raw("4" * 64, name, tmp_path / "x"), tmp_path)
     assert file.told.split("; ")[0] == f"guessed {told}"
     assert file.columns
+
+
+def zipped(place, value):
+    """A zip file of one member, with one byte of both its headers changed."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.csv", "id\n1\n")
+    data = bytearray(buffer.getvalue())
+    data[place] = data[data.find(b"PK\1\2") + place + 2] = value
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (zipped(6, 1), "encrypted"),
+        (zipped(8, 9), "compression method"),
+        (b"\0\1\2\3" * 100, "binary data"),
+        (b"\x1f\x9d\x90\x01\x02,\xfe\n" * 9, "binary data"),
+    ],
+)
+def test_what_no_format_reads_is_refused_by_name(tmp_path, data, message):
+    (tmp_path / "x").write_bytes(data)
+    with pytest.raises(FormatError, match=rf"a\.dat: its format cannot be guessed: .*{message}"):
+        AutoFormat().prepare(Raw("5" * 64, "a.dat", tmp_path / "x"), tmp_path)
+
+
+def test_an_arrow_stream_is_known_by_its_first_bytes(tmp_path):
+    with pa.ipc.new_stream(tmp_path / "x", pa.schema([("id", pa.int64())])) as writer:
+        writer.write_table(pa.table({"id": [1]}))
+    assert AutoFormat().prepare(Raw("6" * 64, "a.dat", tmp_path / "x"), tmp_path).told == "guessed arrow"

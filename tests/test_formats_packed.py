@@ -155,6 +155,20 @@ def test_a_zip_file_of_several_members_asks_for_unpack(tmp_path):
         unpack(raw_of(tmp_path, zipped(b"a", "1.csv", "2.csv")), CsvFormat(), tmp_path)
 
 
+def test_a_zip_file_packed_in_a_way_that_is_not_known_is_not_called_damaged(tmp_path):
+    data = bytearray(zipped(b"a", "1.csv"))
+    data[8] = data[data.find(b"PK\1\2") + 10] = 9  # deflate64
+    with pytest.raises(FormatError, match=r"a zip file that cannot be read \(.*compression method.*packed another way"):
+        unpack(raw_of(tmp_path, bytes(data)), CsvFormat(), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "lines"])
+@pytest.mark.parametrize("encoding", ["punycode", "idna", "rot13", "nope"])
+def test_an_encoding_that_cannot_read_a_damaged_file_is_no_text_encoding(kind, encoding):
+    with pytest.raises(ValueError, match=f"'{encoding}' is no text encoding"):
+        FORMATS[kind](encoding=encoding)
+
+
 def test_text_that_begins_like_bzip2_is_text(tmp_path):
     raw = raw_of(tmp_path, b"BZh9,b\n1,2\n")
     assert unpack(raw, CsvFormat(), tmp_path) == raw.path

@@ -13,18 +13,18 @@ SCHEMA = (
 )
 
 
-def prepared(tmp_path, lines, stream="users"):
+def prepared(tmp_path, lines, stream="users", **options):
     path = tmp_path / "out.ndjson"
     path.write_bytes("\n".join(lines).encode("utf-8", "surrogateescape") + b"\n")
     work = tmp_path / "work"
     work.mkdir(exist_ok=True)
-    reader = FORMATS["singer"](type="singer", stream=stream)
+    reader = FORMATS["singer"](type="singer", stream=stream, **options)
     raw = Raw("a" * 64, "out.ndjson", path)
     return reader, raw, reader.prepare(raw, work), work
 
 
-def read(tmp_path, lines, stream="users"):
-    reader, _, file, work = prepared(tmp_path, lines, stream)
+def read(tmp_path, lines, stream="users", **options):
+    reader, _, file, work = prepared(tmp_path, lines, stream, **options)
     careful = reader.careful(file, work)
     return careful.frame.sort("_row").collect(), careful.broken.sort("_row").collect()
 
@@ -105,6 +105,45 @@ def test_a_file_of_several_streams_needs_one_to_be_named(tmp_path):
 def test_records_that_lie_in_files_of_the_tap_are_refused(tmp_path):
     with pytest.raises(FormatError, match="BATCH"):
         prepared(tmp_path, [SCHEMA, '{"type": "BATCH", "stream": "users", "manifest": ["file:///x"]}'])
+
+
+def schema(**properties):
+    return json.dumps({"type": "SCHEMA", "stream": "users", "schema": {"properties": properties}})
+
+
+def test_flatten_makes_columns_of_the_keys_of_objects_and_of_their_schemas(tmp_path):
+    address = {"type": ["object", "null"], "properties": {"city": {}, "at": {"properties": {"x": {}}}}}
+    lines = [
+        schema(id={}, address=address, tags={}),
+        record(id=1, address={"city": "Ur", "at": {"x": 1}}, more={"a": 2}),
+    ]
+    rows, _ = read(tmp_path, lines, flatten=1, separator="_")
+    names = ["id", "address_city", "address_at", "tags", "more_a"]
+    assert rows.select(names).row(0) == ("1", "Ur", '{"x": 1}', None, "2")
+    assert rows.columns[: len(names)] == names
+    assert read(tmp_path, lines, flatten=2)[0].columns[:3] == ["id", "address.city", "address.at.x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("", "has no name"), ("_row", "keeps for its own"), ("^a.*$", "pattern of names")]
+)
+def test_a_property_that_can_name_no_column_is_refused_as_a_key_is(tmp_path, name, said):
+    with pytest.raises(FormatError, match=said):
+        prepared(tmp_path, [schema(id={}, **{name: {}}), record(id=1)])
+
+
+def test_what_else_a_schema_holds_stops_nothing(tmp_path):
+    huge = (
+        '{"type":"SCHEMA","stream":"users","schema":{"properties":{"id":{"maximum":1' + "0" * 5000 + '},"\\ud800":{}}}}'
+    )
+    assert read(tmp_path, [huge, record(id=1)])[0].columns[:1] == ["id"]
+
+
+def test_junk_beside_a_stream_without_records_is_broken_and_no_error(tmp_path):
+    rows, broken = read(tmp_path, ["Starting sync", SCHEMA, record("orders", id=9)])
+    assert (len(rows), broken["_text"].to_list()) == (0, ["Starting sync"])
+    file = prepared(tmp_path, ["Starting sync", SCHEMA, record(id=1)], stream="orders")[2]
+    assert (file.rows, file.columns) == (0, ())
 
 
 def test_streams_are_datasets_and_other_keys_than_the_taps_are_told(project):

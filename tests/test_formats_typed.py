@@ -13,7 +13,8 @@ import pytest
 from pyarrow import orc
 
 from lakehouse.errors import FormatError
-from lakehouse.formats import FORMATS, Raw
+from lakehouse.formats import FORMATS, Raw, unpacking
+from lakehouse.formats.arrow_types import frames
 
 FACTS = [
     {
@@ -224,3 +225,33 @@ def test_nested_facts_are_equal_whatever_the_format(project, form):
         {"id": 1, "legs": [{"to": "OSL", "km": 1.1}]},
         {"id": 2, "legs": [{"to": "BGO", "km": 2.0}]},
     ]
+
+
+def test_a_page_that_is_not_as_it_was_written_is_refused(tmp_path):
+    data = bytearray(written("parquet", write_page_checksum=True, compression="none", write_statistics=False))
+    assert len(read("parquet", tmp_path, bytes(data))) == 2
+    data[data.find("Ærø".encode())] ^= 1
+    with pytest.raises(FormatError, match=r"damaged Parquet \(the checksum of a page of column 'name'"):
+        read("parquet", tmp_path, bytes(data))
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow", "orc", "avro"])
+def test_what_becomes_hundreds_of_times_larger_in_memory_is_refused(tmp_path, monkeypatch, form):
+    monkeypatch.setattr(unpacking, "FREE_OF_RATIO", 1 << 16)
+    monkeypatch.setattr(unpacking, "MOST_TIMES_ELSE", 5)
+    rows, schema = [{"id": None, "same": "x"}] * 100_000, pa.schema({"id": pa.int64(), "same": pa.string()})
+    if form in ("arrow", "orc"):
+        schema = pa.schema({"id": pa.null() if form == "arrow" else pa.int64()})
+    fields = [{"name": "id", "type": ["null", "long"]}, {"name": "same", "type": "string"}]
+    codec = {"codec": "deflate"} if form == "avro" else {}
+    data = written(form, rows, schema, {"type": "record", "name": "r", "fields": fields}, **codec)
+    with pytest.raises(FormatError, match=r"as bombs do.*max_unpacked"):
+        read(form, tmp_path, data)
+    assert len(read(form, tmp_path, data, max_unpacked="10MB")) == len(rows)
+
+
+def test_a_long_text_that_a_dictionary_repeats_is_decoded_in_small_pieces():
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int8()), pa.array(["x" * (1 << 20)]))
+    pieces = list(frames(pa.record_batch([column], names=["text"])))
+    assert sum(map(len, pieces)) == 100
+    assert max(piece.estimated_size() for piece in pieces) <= 33 << 20

@@ -42,6 +42,20 @@ def test_trace_finds_the_element_as_it_stands(tmp_path):
         form.locate(raw, 4, tmp_path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "latin-1", "utf-8-sig"])
+def test_a_file_in_any_encoding_is_read_and_traced_as_text(tmp_path, encoding):
+    said = "" if encoding.startswith("utf") else f'<?xml version="1.0" encoding="{encoding}"?>'
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    data = f"{mark}{said}<c><b n='&lt;é'>ø</b> <b/></c>".encode(encoding)
+    assert read(tmp_path, data) == [{"@n": "<é", "#text": "ø"}, {}]
+    assert XmlFormat(row="c/b").locate(raw_of(tmp_path, data), 1, tmp_path).text == "<b n='&lt;é'>ø</b>"
+
+
+def test_a_document_type_that_is_elsewhere_is_not_fetched(tmp_path):
+    data = b'<!DOCTYPE c SYSTEM "http://127.0.0.1:9/c.dtd"><c><b n="&amp;&#38;">&lt;</b></c>'
+    assert read(tmp_path, data) == [{"@n": "&&", "#text": "<"}]
+
+
 @pytest.mark.parametrize("size", [60, 100, 150, len(BOOKS) - 2])
 def test_a_truncated_file_is_refused_as_a_whole(tmp_path, size):
     with pytest.raises(FormatError, match="XML at line"):
@@ -53,6 +67,8 @@ def test_a_truncated_file_is_refused_as_a_whole(tmp_path, size):
     [
         (b'<!DOCTYPE c [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><c><b>&b;</b></c>', "declares entities"),
         (b'<!DOCTYPE c [<!ENTITY a SYSTEM "file:///etc/passwd">]><c><b>&a;</b></c>', "declares entities"),
+        (b'<!DOCTYPE c SYSTEM "c.dtd"><c><b>caf&eacute;</b></c>', "the entity '&eacute;' is declared elsewhere"),
+        (b'<!DOCTYPE c SYSTEM "c.dtd"><c><b n="caf&eacute;"/></c>', "the entity '&eacute;' is declared elsewhere"),
         (b"<c><b>" + b"<d>" * 1000, "deeper than 200"),
         (b"<html><body></body></html>", "it has no element 'c/b'"),
         (b"id,name\n1,2\n", "not XML at line 1"),

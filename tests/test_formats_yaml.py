@@ -57,11 +57,19 @@ BOMB = b"a: &a [1,1,1,1,1,1,1,1,1,1]\n" + b"".join(
         (TomlFormat(), b"a = 1\na = 2", "not TOML"),
         (TomlFormat(), b"a = [" + b"[" * 5000, "nested too deeply|not TOML"),
         (TomlFormat(records="q"), b"[[p]]", "it has no 'q'"),
+        (TomlFormat(), b"a = " + b"9" * 5000, "not TOML"),
+        (YamlFormat(), b"- {}\n- {}\n", "none of its records has a field"),
+        (YamlFormat(), b"- {a: 1, _row: 7}\n", "'_row' is a name the lake keeps"),
+        (TomlFormat(), b"a = 1\n_raw = 2\n", "'_raw' is a name the lake keeps"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_name(tmp_path, form, data, message):
     with pytest.raises(FormatError, match=f"facts: .*({message})"):
         prepared(form, tmp_path, data)
+
+
+def test_a_toml_file_that_says_nothing_holds_no_record(tmp_path):
+    assert prepared(TomlFormat(), tmp_path, b"# nothing yet\n").rows == 0
 
 
 def test_toml_values_are_exact_text(tmp_path):

@@ -103,10 +103,18 @@ def test_keys_may_hold_anything_and_folder_marks_are_passed_over(project, bucket
     assert land(project).unchanged == len(keys) + 1
 
 
-def test_a_key_that_cannot_be_listed_is_named(project, bucket):
-    bucket("in/a//b.csv", MORNING)
-    with pytest.raises(SourceError, match=r"in/a//b\.csv"):
+@pytest.mark.parametrize(("key", "shown"), [("in/a//b.csv", r"in/a//b\.csv"), ("in/a\tb.csv", r"in/a\\tb.* control")])
+def test_a_key_that_cannot_be_listed_is_named(project, bucket, key, shown):
+    bucket(key, MORNING)
+    with pytest.raises(SourceError, match=shown):
         land(project)
+
+
+def test_a_key_that_ends_in_a_slash_and_holds_something_is_told(project, bucket):
+    bucket("in/a.csv/", MORNING)
+    landed = land(project)
+    assert (landed.failed, landed.new) == (1, 0)
+    assert "ends in '/'" in landed.notes[-1].message
 
 
 def test_an_object_replaced_between_list_and_get_is_tried_anew(project, bucket):
@@ -139,6 +147,38 @@ def test_the_environment_is_not_asked_unless_it_was_named(project, bucket, ask, 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     ask(key=None, secret=None, use_environment="true")
     assert land(project).unchanged == 1
+
+
+@pytest.mark.parametrize("kind", ["s3", "gs", "az"])
+def test_no_variable_of_the_machine_turns_a_request_elsewhere(project, rude, ask, monkeypatch, kind):
+    asked = []
+
+    def answer(request):
+        asked.append(request)
+        listing = b"<ListBucketResult/>" if kind != "az" else b"<EnumerationResults><Blobs/></EnumerationResults>"
+        return b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(listing) + listing
+
+    rude.answer = answer
+    nobody = "http://127.0.0.1:9"
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "AWS_PROXY_URL", "AWS_ENDPOINT_URL"):
+        monkeypatch.setenv(name, nobody)
+    for name in ("AWS_S3_EXPRESS", "AWS_REQUEST_PAYER", "AWS_UNSIGNED_PAYLOAD", "AZURE_STORAGE_USE_EMULATOR"):
+        monkeypatch.setenv(name, "true")
+    who = {} if kind == "s3" else {"key": None, "secret": None, "token": '"${BUCKET_SECRET}"'}
+    who |= {"account": "acme"} if kind == "az" else {}
+    ask(f"{kind}://lake/in/*", at=f"http://127.0.0.1:{rude.server_address[1]}", **who)
+    assert land(project).failed == 0
+    [request] = asked
+    assert request.startswith(b"GET /lake?")
+    assert b"UNSIGNED" not in request
+    assert b"payer" not in request
+
+
+def test_a_variable_of_google_that_cannot_be_overruled_is_named(project, ask, monkeypatch):
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", "/nowhere.json")
+    ask("gs://lake/in/*", key=None, secret=None, token='"${BUCKET_SECRET}"')
+    with pytest.raises(SourceError, match=r"GOOGLE_SERVICE_ACCOUNT in the environment .* unset it"):
+        land(project)
 
 
 def test_google_buckets_speak_through_their_own_protocol(project, bucket, ask):
@@ -214,6 +254,41 @@ def test_a_body_that_is_cut_lands_nothing(project, rude, ask):
     assert "cut" in landed.notes[-1].message
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_a_body_that_is_cut_goes_on_as_long_as_it_is_the_same_object(project, rude, ask, same):
+    body = bytes(range(256)) * 8192
+    asked = []
+
+    def answer(request):
+        asked.append(request)
+        start = int(request.partition(b"range: bytes=")[2].partition(b"-")[0] or 0)
+        if start and not same:
+            return b"HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n"
+        head = 'ETag: "x"\r\nLast-Modified: Mon, 05 Jan 2026 10:00:00 GMT\r\nConnection: close\r\n'
+        head += f"Content-Length: {len(body) - start}\r\n"
+        if start:
+            head = f"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{len(body) - 1}/{len(body)}\r\n{head}"
+            return f"{head}\r\n".encode() + body[start:]
+        return f"HTTP/1.1 200 OK\r\n{head}\r\n".encode() + body[: len(body) // 2]
+
+    rude.answer = answer
+    ask("s3://lake/a.csv", at=f"http://127.0.0.1:{rude.server_address[1]}")
+    landed = land(project)
+    assert raw(project) == ({"a.csv": body} if same else {})
+    assert landed.failed == (not same)
+    assert b'if-match: "x"' in asked[2]
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("kind", ["s3", "az"])
+def test_an_answer_that_is_no_listing_is_told(project, rude, ask, kind):
+    rude.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    who = {} if kind == "s3" else {"key": None, "secret": None, "account": "acme", "anonymous": "true"}
+    ask(f"{kind}://lake/in/*", at=f"http://127.0.0.1:{rude.server_address[1]}", **who)
+    with pytest.raises(SourceError, match="no listing of objects"):
+        land(project)
+
+
 def azure(request):
     """What a container of two blobs answers: its listing, or the bytes of either."""
     bodies = {"in/a.csv": MORNING, "in/old.csv": NOON}
@@ -283,6 +358,7 @@ def test_a_name_nobody_knows_is_told(project, ask):
         {"path": "az://lake/*", "anonymous": True},
         {"path": "s3://lake", "anonymous": True},
         {"path": "s3://lake/in/", "anonymous": True},
+        {"path": "s3://lake/in\t/*", "anonymous": True},
         {"path": "s3://lake/*", "anonymous": True, "endpoint": "http://x.example"},
         {"path": "s3://lake/*", "anonymous": True, "endpoint": "https://a b"},
         {"path": "s3://lake/*", "anonymous": True, "endpoint": "https://u:p@x.example"},

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import os
+import socket
 import threading
+import time
 
 import asyncssh
 import pytest
@@ -24,6 +26,7 @@ class Files(asyncssh.SFTPServer):
     cuts = 0  # connections still to be cut
     after = 1 << 20  # at which byte of a file
     stalls = False
+    ends = None  # the acceptor, where no other connection is taken after a cut
     grows = 0  # bytes still to be added to a file while it is read
 
     def __init__(self, channel):
@@ -35,6 +38,8 @@ class Files(asyncssh.SFTPServer):
             await asyncio.sleep(0.02)
         if Files.cuts and offset >= Files.after:
             Files.cuts -= 1
+            if Files.ends:
+                Files.ends.close()
             self.connection.abort()
         piece = super().read(file, offset, size)
         if Files.grows:
@@ -83,6 +88,7 @@ class Running:
         logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)
         Files.folder, Files.cuts, Files.stalls, Files.grows, Server.connections = str(folder), 0, False, 0, 0
+        Files.ends = None
         self.folder = folder
         self.key = asyncssh.generate_private_key("ssh-ed25519")
         self.loop = asyncio.new_event_loop()
@@ -191,11 +197,48 @@ def test_globs_go_deep_follow_linked_files_and_leave_hidden_and_excluded_ones(pr
     (server.folder / "in/old.csv").write_bytes(b"x")
     (server.folder / "in/link.csv").symlink_to("2013/a.csv")
     (server.folder / "in/gone.csv").symlink_to("nowhere.csv")
+    (server.folder / "in/loop.csv").symlink_to("loop.csv")
     (server.folder / "in/linked").symlink_to("2013")
     ask(path="/in/**/*.csv", exclude="'old*'")
     landed = land(project)
     assert (landed.files, landed.failed) == (2, 0)
     assert raw(project) == {"a.csv": MORNING}
+
+
+def test_what_is_denied_is_told_and_the_others_land(project, server, ask, monkeypatch):
+    (server.folder / "in/closed").mkdir(parents=True)
+    (server.folder / "in/a.csv").write_bytes(MORNING)
+    (server.folder / "in/b.csv").write_bytes(NOON)
+
+    def denying(done, ending):
+        def do(self, path, *rest):
+            if path.endswith(ending):
+                raise asyncssh.SFTPPermissionDenied("no")
+            return done(self, path, *rest)
+
+        return do
+
+    monkeypatch.setattr(Files, "scandir", denying(Files.scandir, b"/closed"))
+    monkeypatch.setattr(Files, "open", denying(Files.open, b"/b.csv"))
+    ask(path="in/**/*.csv", attempts=3)
+    landed = land(project)
+    assert (landed.new, landed.failed) == (1, 2)
+    told = [note.message.partition("/in/")[2] for note in landed.notes]
+    assert told == ["b.csv: the server denies access", "closed: the server denies access"]
+    assert Server.connections == 1
+
+
+def test_a_file_changed_again_within_its_second_is_seen(project, server):
+    path = server.folder / "a.csv"
+    path.write_bytes(MORNING)
+    now = int(time.time())
+    os.utime(path, (now, now))
+    assert land(project).new == 1
+    path.write_bytes(MORNING.replace(b",2\n", b",3\n"))
+    os.utime(path, (now, now))
+    assert land(project).new == 1
+    os.utime(path, (now - 9, now - 9))
+    assert land(project).unchanged == 1
 
 
 def test_names_may_be_any_bytes(project, server):
@@ -222,6 +265,14 @@ def test_an_unknown_host_is_refused_and_its_fingerprint_told(project, server, as
     ask(host_key=None, known_hosts=tmp_path / "known")
     (tmp_path / "known").write_text(f"[127.0.0.1]:{server.port} {server.public}\n")
     assert land(project).unchanged == 1
+
+
+@pytest.mark.parametrize("damaged", [b"\xff\xfe", b"x.example ssh-rsa AAA"])
+def test_a_known_hosts_file_that_cannot_be_read_is_named(project, ask, tmp_path, damaged):
+    (tmp_path / "known").write_bytes(damaged + b"\n")
+    ask(host_key=None, known_hosts=tmp_path / "known")
+    with pytest.raises(SourceError, match=r"known' cannot be read: (it is not text|a line of it.*x\.example)"):
+        land(project)
 
 
 @pytest.mark.parametrize("fingerprint", [False, True])
@@ -280,11 +331,21 @@ def test_a_cut_connection_goes_on_where_it_stopped(project, server):
 def test_a_server_that_always_cuts_lands_nothing(project, server):
     (server.folder / "a.csv").write_bytes(os.urandom(3 << 20))
     (server.folder / "b.csv").write_bytes(MORNING)
-    Files.cuts = 99
+    Files.cuts = 10_000  # each request of a connection that ends counts
     landed = land(project)
     assert (landed.failed, landed.new) == (1, 1)
     assert "was cut off after" in failure(landed)
     assert raw(project) == {"b.csv": MORNING}
+
+
+def test_a_server_that_ends_in_the_midst_of_a_file_is_told(project, server):
+    (server.folder / "a.csv").write_bytes(MORNING)
+    (server.folder / "b.csv").write_bytes(os.urandom(3 << 20))
+    Files.cuts = 10_000
+    Files.ends = server.acceptor
+    landed = land(project)
+    assert (landed.failed, landed.new) == (1, 1)
+    assert "nable to connect" in failure(landed)
 
 
 def test_a_server_that_stalls_is_left(project, server, ask):
@@ -331,6 +392,25 @@ def test_a_missing_file_and_a_closed_port_are_told(project, server, ask):
     server.call(_closed(server))
     with pytest.raises(SourceError, match="connect"):
         land(project)
+
+
+def test_what_speaks_no_ssh_is_told_without_a_traceback(project, server, monkeypatch, capfd):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    logging.getLogger("paramiko").setLevel(logging.NOTSET)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer():
+            connection, _ = listening.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        project.change("sources/flights", f"port: {server.port}", f"port: {listening.getsockname()[1]}")
+        with pytest.raises(SourceError, match="Error reading SSH protocol banner"):
+            land(project)
+        thread.join()
+    assert "".join(capfd.readouterr()) == ""
 
 
 async def _closed(server):

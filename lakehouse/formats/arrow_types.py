@@ -39,11 +39,22 @@ def frames(batch: pa.RecordBatch) -> Iterator[pl.DataFrame]:
     for field in batch.schema:  # before the data are looked at: they cannot always be
         _plain(pa.nulls(0, field.type), field.name)
     batch.validate(full=True)
-    step = max(1, min(_ROWS, batch.num_rows * _BYTES // max(batch.nbytes, 1)))
+    longest = max((_longest(column) for column in batch.columns), default=0)
+    step = max(1, min(_ROWS, batch.num_rows * _BYTES // max(batch.nbytes, 1), _BYTES // max(longest, 1)))
     for start in range(0, batch.num_rows, step):
         piece = batch.slice(start, step)
         columns = [_plain(column, name) for name, column in zip(batch.schema.names, piece.columns, strict=True)]
         yield pl.DataFrame(pa.table(columns, names=batch.schema.names))
+
+
+def _longest(column: pa.Array) -> int:
+    """Bytes of the longest text that a dictionary repeats."""
+    if not pa.types.is_dictionary(column.type) or not len(column.dictionary):
+        return 0
+    try:
+        return int(pc.max(pc.binary_length(column.dictionary)).as_py() or 0)
+    except pa.ArrowNotImplementedError:  # no texts
+        return 0
 
 
 def empty(schema: pa.Schema) -> pl.DataFrame:

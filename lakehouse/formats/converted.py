@@ -14,12 +14,13 @@ import polars as pl
 from lakehouse.errors import NotFoundError
 from lakehouse.formats.broken import BrokenWriter
 from lakehouse.formats.format import BROKEN, Careful, Count, Format, Located, Prepared, Raw, name_problem
-from lakehouse.formats.unpacking import MEBIBYTE, refuse, unpack
+from lakehouse.formats.unpacking import MEBIBYTE, Bound, refuse, unpack
 
 __all__ = ["Conversion", "Converted", "ConvertedFile"]
 
 _PART_BYTES = 16 * MEBIBYTE
 _PART_ROWS = 100_000
+_OWN = ("_raw", "_row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,10 @@ class ConvertedFile(Prepared):
 class Conversion:
     """Takes the records of one file, in their order, and numbers them from 1."""
 
-    def __init__(self, raw: Raw, work: Path) -> None:
+    def __init__(self, raw: Raw, work: Path, bound: Bound | None = None) -> None:
         self.raw = raw
+        self.bound = bound
+        """Counts the records' bytes, where what they are read from is not all counted already."""
         self.rows = 0
         self.told = ""
         """What a person should know of how the file was read; a format may set it."""
@@ -134,9 +137,11 @@ class Conversion:
         if not self._texts:
             return
         names = dict.fromkeys(name for _, values in self._texts for name in values)
-        columns = {name: [values.get(name) for _, values in self._texts] for name in names}
-        frame = pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String())).with_columns(
-            pl.Series("_row", [number for number, _ in self._texts], pl.Int64)
+        self._schema |= {own: pl.String() for own in _OWN if own in names}  # which `finished` refuses
+        columns = {name: [values.get(name) for _, values in self._texts] for name in names if name not in _OWN}
+        frame = pl.DataFrame(
+            {**columns, "_row": [number for number, _ in self._texts]},
+            schema={**dict.fromkeys(columns, pl.String()), "_row": pl.Int64()},
         )
         self._texts, self._bytes = [], 0
         self._keep(frame)
@@ -146,8 +151,11 @@ class Conversion:
             return
         if self._frames and self._frames[0].schema != frame.schema:
             self._flush()
+        size = int(frame.estimated_size())
+        if self.bound is not None:
+            self.bound.add(size)
         self._frames.append(frame)
-        self._held += int(frame.estimated_size())
+        self._held += size
         if self._held >= _PART_BYTES:
             self._flush()
 
@@ -163,7 +171,7 @@ class Conversion:
 
     def _widen(self, schema: Mapping[str, pl.DataType]) -> None:
         for name, dtype in schema.items():
-            if name not in ("_raw", "_row"):
+            if name not in _OWN:
                 self._schema[name] = dtype if name not in self._schema else _common(self._schema[name], dtype)
 
     def _part(self) -> Path:
@@ -189,8 +197,9 @@ class Converted(Format):
 
     def prepare(self, raw: Raw, work: Path) -> ConvertedFile:
         """Copy the records."""
-        into = Conversion(raw, work)
-        self.convert(raw, unpack(raw, self, work), into, work)
+        path = unpack(raw, self, work)
+        into = Conversion(raw, work, Bound(raw, self.max_unpacked, path))
+        self.convert(raw, path, into, work)
         return into.finished()
 
     def _together(self, file: Prepared) -> Hashable:

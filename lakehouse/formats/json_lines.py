@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -162,17 +163,23 @@ def _flat(found: Mapping[str, str], levels: int, separator: str) -> Iterator[tup
             yield key, written
 
 
-def prepare(raw: Raw, path: Path, work: Path) -> JsonFile:
+def prepare(raw: Raw, path: Path, work: Path, told: Iterable[str] = ()) -> JsonFile:
     """Find all keys of all lines.
 
+    Args:
+        raw: the file.
+        path: its lines.
+        work: a folder for copies.
+        told: keys that are known to be meant, and come first; lines may have others, or not have them.
+
     Raises:
-        FormatError: no line is a JSON object, or a key cannot name a column.
+        FormatError: no line is a JSON object and no key is told, or a key cannot name a column.
     """
     try:
-        return _looked_through(raw, path)
+        return _looked_through(raw, path, told)
     except pl.exceptions.ComputeError:
         # Undecodable bytes stop polars; as \\xNN, which is no JSON either, they spoil their own line only.
-        return _looked_through(raw, shown(path, work / f"{raw.sha256}.shown"))
+        return _looked_through(raw, shown(path, work / f"{raw.sha256}.shown"), told)
 
 
 def shown(path: Path, copy: Path) -> Path:
@@ -184,12 +191,12 @@ def shown(path: Path, copy: Path) -> Path:
     return copy
 
 
-def _looked_through(raw: Raw, path: Path) -> JsonFile:
+def _looked_through(raw: Raw, path: Path, told: Iterable[str]) -> JsonFile:
     lines = _lines([path])
     orders: Counter[tuple[str, ...]] = Counter()
     for line in lines.head(_SEEN_FIRST).collect(engine="streaming")["line"]:
         orders[_keys(line)] += 1
-    keys = dict.fromkeys(key for order in orders for key in order)
+    keys = dict.fromkeys(chain(told, *orders))
     layouts = _fitting([order for order, _ in orders.most_common(_LAYOUTS) if order])
     usual = _usual(layouts)
     rows, common = lines.select(pl.len(), usual.sum().alias("usual")).collect(engine="streaming").row(0)

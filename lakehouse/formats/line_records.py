@@ -48,8 +48,8 @@ class LineFormat(Format):
     @classmethod
     def _is_a_text_encoding(cls, value: str) -> str:
         try:
-            "".encode(value)
-        except LookupError as error:
+            b"\xff".decode(value, "backslashreplace")  # what is no text must be shown
+        except (LookupError, UnicodeError) as error:
             raise ValueError(f"'{value}' is no text encoding Python knows; try utf-8, latin-1 or utf-16") from error
         return value
 

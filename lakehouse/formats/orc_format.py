@@ -10,7 +10,7 @@ import pyarrow as pa
 from lakehouse.formats.arrow_types import UnknownTypeError, empty, frames
 from lakehouse.formats.converted import Conversion, Converted
 from lakehouse.formats.format import Raw
-from lakehouse.formats.unpacking import refuse
+from lakehouse.formats.unpacking import Bound, refuse
 
 __all__ = ["OrcFormat"]
 
@@ -33,6 +33,8 @@ class OrcFormat(Converted):
         try:
             file = orc.ORCFile(str(path))
             into.header(empty(file.schema).schema)
+            # A stripe is read at once and says nothing of its size, but so many rows take so much at least.
+            Bound(raw, self.max_unpacked, path).add(file.nrows * sum(_width(field.type) for field in file.schema))
             for number in range(file.nstripes):
                 for frame in frames(file.read_stripe(number)):
                     into.frame(frame)
@@ -46,3 +48,11 @@ class OrcFormat(Converted):
             raise refuse(raw, f"damaged ORC ({what})", _REPLACE) from error
         if rows != into.rows:
             raise refuse(raw, f"damaged ORC: {into.rows} rows, its footer says {rows}", _REPLACE)
+
+
+def _width(kind: pa.DataType) -> int:
+    """Bytes that a value takes in memory, at least."""
+    try:
+        return max(1, int(kind.bit_width) // 8)
+    except ValueError:  # texts and lists, which have an offset each
+        return 4

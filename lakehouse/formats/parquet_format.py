@@ -14,8 +14,9 @@ import pyarrow as pa
 from lakehouse.errors import FormatError, NotFoundError
 from lakehouse.formats.arrow_types import UnknownTypeError, empty, frames, strange
 from lakehouse.formats.format import BROKEN, Careful, Count, Format, Located, Prepared, Raw, name_problem
+from lakehouse.formats.parquet_pages import check, declared
 from lakehouse.formats.placing import INDEX, numbered
-from lakehouse.formats.unpacking import refuse, unpack
+from lakehouse.formats.unpacking import Bound, refuse, unpack
 
 __all__ = ["ParquetFormat"]
 
@@ -47,7 +48,7 @@ class ParquetFormat(Format):
             raise refuse(raw, "not Parquet (it does not begin with PAR1)", "correct its source or its format")
         if tail != _MAGIC or size < 12:
             raise refuse(raw, "truncated Parquet (it does not end with PAR1)", _REPLACE)
-        path = _readable(raw, path, work)
+        path = self._readable(raw, path, work)
         frame = _open([path])
         try:
             schema = frame.collect_schema()
@@ -58,6 +59,33 @@ class ParquetFormat(Format):
         if problem := name_problem(columns):
             raise refuse(raw, problem, "rename the column at the source")
         return ParquetFile(raw, path, columns, rows, tuple(str(schema[name]) for name in columns))
+
+    def _readable(self, raw: Raw, path: Path, work: Path) -> Path:
+        """The file, or a copy of it where polars does not hold a type of its columns exactly.
+
+        Raises:
+            FormatError: its footer or a page are damaged, or it becomes too large, or no column here can hold one of
+                its types.
+        """
+        import pyarrow.parquet as pq  # noqa: PLC0415  # costs every start of the program otherwise
+
+        try:
+            with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
+                Bound(raw, self.max_unpacked, path).add(declared(file.metadata))
+                check(path, file.metadata)
+                old = any(file.schema.column(n).physical_type == "INT96" for n in range(len(file.schema)))
+                if not old and not any(strange(field.type) for field in file.schema_arrow):
+                    return path
+                copy = work / f"{raw.sha256}.plain"
+                with pq.ParquetWriter(copy, empty(file.schema_arrow).to_arrow().schema) as writer:
+                    for batch in file.iter_batches():
+                        for frame in frames(batch):
+                            writer.write_table(frame.to_arrow())
+                return copy
+        except UnknownTypeError as error:
+            raise refuse(raw, str(error), "write it as another type") from error
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise _damaged(raw, error) from error
 
     def _together(self, file: Prepared) -> Hashable:
         return file.columns, cast("ParquetFile", file).dtypes
@@ -102,31 +130,6 @@ class ParquetFormat(Format):
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise _damaged(raw, error) from error
         return Located(None, json.dumps(found.row(0, named=True), default=str, ensure_ascii=False))
-
-
-def _readable(raw: Raw, path: Path, work: Path) -> Path:
-    """The file, or a copy of it where polars does not hold a type of its columns exactly.
-
-    Raises:
-        FormatError: its footer or its data are damaged, or no column here can hold one of its types.
-    """
-    import pyarrow.parquet as pq  # noqa: PLC0415  # costs every start of the program otherwise
-
-    try:
-        with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
-            old = any(file.schema.column(n).physical_type == "INT96" for n in range(len(file.schema)))
-            if not old and not any(strange(field.type) for field in file.schema_arrow):
-                return path
-            copy = work / f"{raw.sha256}.plain"
-            with pq.ParquetWriter(copy, empty(file.schema_arrow).to_arrow().schema) as writer:
-                for batch in file.iter_batches():
-                    for frame in frames(batch):
-                        writer.write_table(frame.to_arrow())
-            return copy
-    except UnknownTypeError as error:
-        raise refuse(raw, str(error), "write it as another type") from error
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise _damaged(raw, error) from error
 
 
 def _open(paths: Sequence[Path]) -> pl.LazyFrame:

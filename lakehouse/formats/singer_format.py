@@ -11,14 +11,14 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
 from lakehouse.errors import NotFoundError
 from lakehouse.formats.broken import RowWriter
 from lakehouse.formats.format import Located, Prepared, Raw
-from lakehouse.formats.json_lines import NotAnObjectError, lines_of, prepare, shown, text_of, tokens
+from lakehouse.formats.json_lines import NotAnObjectError, flattened, lines_of, prepare, shown, text_of, tokens
 from lakehouse.formats.ndjson_format import NdjsonFormat
 from lakehouse.formats.unpacking import refuse
 
@@ -40,8 +40,15 @@ _FETCH = 20_000  # lines of another shape that are held at once
 
 @dataclass(slots=True)
 class _Found:
-    """What a file's messages say."""
+    """What a file's messages say.
 
+    Attributes:
+        levels: how deep the keys of objects are columns, as `NdjsonFormat.flatten`.
+        separator: between such keys.
+    """
+
+    levels: int = 0
+    separator: str = "."
     records: Counter[str] = field(default_factory=Counter)
     columns: dict[str, dict[str, None]] = field(default_factory=dict)
     keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -77,7 +84,7 @@ class SingerFormat(NdjsonFormat):
 
     def _prepared(self, raw: Raw, path: Path, work: Path) -> Prepared:
         lines = _lines(path)
-        found = _Found()
+        found = _Found(self.flatten, self.separator)
         usual = pl.col("line").str.contains(_USUAL)
         heads = lines.filter(usual).select(pl.col("line").str.extract(_HEAD, 1).alias("stream"))
         found.records.update(dict(heads.group_by("stream").len().collect(engine="streaming").iter_rows()))
@@ -90,18 +97,21 @@ class SingerFormat(NdjsonFormat):
         records = work / f"{raw.sha256}.records"
         mine = pl.col("line").str.extract(_HEAD, 1) == pl.lit(stream, pl.String())
         texts = lines.select(_INDEX, pl.when(usual & mine).then(pl.col("line").str.extract(_RECORD, 2)).alias("text"))
-        others = odd.frame().filter(pl.col("stream").is_null() | (pl.col("stream") == pl.lit(stream, pl.String())))
+        # Broken lines may be of any stream; of one that the file tells nothing of, they have no record to stand beside.
+        broken = pl.col("stream").is_null() & pl.lit(stream in found.streams or not found.streams)
+        others = odd.frame().filter(broken | (pl.col("stream") == pl.lit(stream, pl.String())))
         texts = texts.join(
             others.select(pl.col(_INDEX).cast(pl.get_index_type()), other="text"),
             on=_INDEX, how="left", maintain_order="left",
         ).select(pl.coalesce("other", "text").alias("text"))  # fmt: skip
         texts.drop_nulls().sink_csv(records, include_header=False, quote_style="never", engine="streaming")
-        file = prepare(raw, records, work)
+        if self.flatten:
+            records = flattened(records, work / f"{raw.sha256}.flat", self.flatten, self.separator)
+        file = prepare(raw, records, work, found.columns.get(stream, ()))
         told = self._told(stream, found)
-        if not file.columns:
-            return dataclasses.replace(file, told=told)
-        columns = tuple({**found.columns.get(stream, {}), **dict.fromkeys(file.columns)})
-        return dataclasses.replace(file, columns=columns, told=told, keys=found.keys.get(stream, ()))
+        if not file.rows:
+            return dataclasses.replace(file, columns=(), told=told)
+        return dataclasses.replace(file, told=told, keys=found.keys.get(stream, ()))
 
     def _chosen(self, raw: Raw, found: _Found) -> str:
         streams = found.streams
@@ -175,9 +185,24 @@ def _read(line: str, found: _Found) -> tuple[str | None, str] | None:
 
 
 def _schema(stream: str, members: dict[str, str], found: _Found) -> None:
-    schema = json.loads(members.get("schema", "null"))
+    # Numbers stay text: one may have more digits than Python takes.
+    schema = json.loads(members.get("schema", "null"), parse_int=str, parse_float=str)
+    names = _names(schema, found.levels, found.separator)
+    found.columns.setdefault(stream, {}).update(dict.fromkeys(filter(_is_text, names)))
+    keys = json.loads(members.get("key_properties", "null"), parse_int=str, parse_float=str)
+    found.keys[stream] = tuple(filter(_is_text, map(str, keys))) if isinstance(keys, list) else ()
+
+
+def _names(schema: Any, levels: int, separator: str) -> list[str]:
+    """The properties of a JSON schema; of those that are objects theirs, ``levels`` deep, in their place."""
     properties = schema.get("properties") if isinstance(schema, dict) else None
-    names = properties if isinstance(properties, dict) else {}
-    found.columns.setdefault(stream, {}).update(dict.fromkeys(names))
-    keys = json.loads(members.get("key_properties", "null"))
-    found.keys[stream] = tuple(map(str, keys)) if isinstance(keys, list) else ()
+    names: list[str] = []
+    for name, of_it in properties.items() if isinstance(properties, dict) else ():
+        inner = _names(of_it, levels - 1, separator) if levels else []
+        names += [f"{name}{separator}{one}" for one in inner] or [name]
+    return names
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is no more than that: JSON can write halves of characters."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)

@@ -9,22 +9,23 @@ from __future__ import annotations
 import bz2
 import codecs
 import contextlib
-import csv
-import io
 import json
 import lzma
 import re
 import sqlite3
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from xml.parsers import expat
 
 import pyarrow as pa
 
 from lakehouse.errors import FormatError
+from lakehouse.formats.csv_sniffing import delimited, table
 from lakehouse.formats.unpacking import packing
 
 __all__ = ["ENDINGS", "PACKED", "Sniffed", "opened", "sniff"]
@@ -36,7 +37,7 @@ ENDINGS = {
     "avro": "avro", "orc": "orc", "xlsx": "excel", "xlsm": "excel", "xlsb": "excel", "xls": "excel", "ods": "excel",
     "xml": "xml", "yaml": "yaml", "yml": "yaml", "toml": "toml", "log": "lines", "copy": "copy",
     "sqlite": "sqlite", "sqlite3": "sqlite", "db": "sqlite", "pdf": "binary", "png": "binary", "jpg": "binary",
-    "jpeg": "binary", "gif": "binary", "webp": "binary", "tif": "binary", "tiff": "binary",
+    "jpeg": "binary", "svg": "binary", "gif": "binary", "webp": "binary", "tif": "binary", "tiff": "binary",
 }  # fmt: skip
 """Names' endings (before one of `PACKED`), and the format each stands for."""
 PACKED = ("gz", "gzip", "zst", "zstd", "bz2", "xz", "lz4", "zip")
@@ -45,6 +46,8 @@ PACKED = ("gz", "gzip", "zst", "zstd", "bz2", "xz", "lz4", "zip")
 _MAGIC = {
     b"PAR1": "parquet",
     b"ARROW1": "arrow",
+    b"FEA1": "arrow",
+    b"\xff\xff\xff\xff": "arrow",
     b"Obj\x01": "avro",
     b"ORC": "orc",
     b"SQLite format 3\0": "sqlite",
@@ -66,17 +69,16 @@ _LISTS = {
     "yaml": re.compile(r"^([\w-]+):[ ]*\n[ ]*- ", re.MULTILINE),
     "toml": re.compile(r"^\[\[([\w-]+)\]\]", re.MULTILINE),
 }
-_ASIDE = re.compile(r"<!--.*?-->|<\?.*?\?>|<![^>]*>", re.DOTALL)
-_TAG = re.compile(r"<([A-Za-z_][\w:.-]*)")
+_ROOT = re.compile(r"<([A-Za-z_][\w:.-]*)[\s/>]")
 _COMMON = r'\S+ \S+ \S+ \[[^\]]+\] "[^"]*" \d{3} \S+'
 _LOGS = {"common": re.compile(_COMMON), "combined": re.compile(_COMMON + r' "[^"]*" "[^"]*"')}
 _MESSAGES = ("SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION")
 _HEAD = 1 << 18
+_UNREADABLE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError)
+"""What packed files raise that are cut short, damaged, encrypted, or packed in a way that is not known."""
+_CONTROL = re.compile(r"[\0-\x08\x0e-\x19\x1c-\x1f\ufffd]")
+"""What no text holds; escape sequences and an old end mark (0x1A) it may."""
 _BLOCK = 1 << 20
-_TITLES = 20
-"""So many lines may stand above a header."""
-_TYPED = re.compile(r"[-+]?[0-9][0-9.,:/\-+TZ ]*(?:[eE][-+]?[0-9]+)?")
-_YEAR = re.compile(r"(?:19|20)[0-9]{2}")
 
 
 @dataclass(frozen=True)
@@ -140,12 +142,16 @@ def sniff(path: Path, limit: int, *, name: str = "", named: bool = False) -> Sni
         shown = f"the ending '.{own}' is not known" if own else "its name has no ending"
         raise FormatError(f"{shown}; known are {', '.join(ENDINGS)}, each also with .gz, .zst, .bz2, .xz or .zip")
     try:
-        if _workbook(path):
-            return Sniffed(path, "excel")
-        with opened(path) as stream:
-            head = stream.read(_HEAD)
-    except (OSError, EOFError) as error:
+        return _of_bytes(path, limit, kind, ending)
+    except _UNREADABLE as error:
         raise FormatError(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _of_bytes(path: Path, limit: int, kind: str | None, ending: str) -> Sniffed:
+    if _workbook(path):
+        return Sniffed(path, "excel")
+    with opened(path) as stream:
+        head = stream.read(_HEAD)
     if not head.strip(b"\r\n\t " + codecs.BOM_UTF8):
         raise FormatError("it is empty")
     by_bytes = next((found for magic, found in _MAGIC.items() if head.startswith(magic)), None)
@@ -166,22 +172,51 @@ def _of_text(path: Path, head: bytes, limit: int, kind: str | None, ending: str)
     if kind in ("yaml", "toml", "copy"):
         lists = dict.fromkeys(_LISTS[kind].findall(text)) if kind in _LISTS else {}
         return Sniffed(path, kind, {"records": next(iter(lists))} if len(lists) == 1 else {})
-    if kind == "xml" or (kind != "lines" and start.startswith(("<?xml", "<!--"))):
-        names = [name.rpartition(":")[2] for name in _TAG.findall(_ASIDE.sub("", text))[:2]]
-        if len(names) < 2:
-            raise FormatError("it is XML without records")
-        return Sniffed(path, "xml", {"row": "/".join(names)})
+    if kind == "xml" or _markup(text, kind):
+        return Sniffed(path, "xml", {"row": _row(head)})
     if kind in ("json", "ndjson") or (kind is None and start.startswith(("{", "["))):
         if encoding not in ("", "utf-8"):
             raise FormatError(f"it is {encoding}; JSON must be UTF-8")
         return _json(path, text)
-    if kind == "lines" or (kind is None and ending in ("", "txt") and _delimiter(text, tabbed=False)[1] == 1):
+    if kind == "lines" or (kind is None and ending in ("", "txt") and delimited(text, tabbed=False)[1] == 1):
         lines = [line for line in text.split("\n")[:-1] if line] or [text]
         for pattern, written in _LOGS.items():
             if all(written.fullmatch(line) for line in lines[:20]):
                 return Sniffed(path, "log", {"pattern": pattern}, encoding)
         return Sniffed(path, "lines", {}, encoding)
-    return _csv(path, text, encoding, whole=len(head) < _HEAD, tabbed=ending in ("tsv", "tab"))
+    if len(head) == _HEAD:
+        text = text[: text.rfind("\n") + 1] or text
+    options, header = table(text, tabbed=ending in ("tsv", "tab"))
+    return Sniffed(path, "csv", options, encoding, header)
+
+
+def _markup(text: str, kind: str | None) -> bool:
+    """Whether a text is XML: it says so, or it is of unknown kind and one element, as far as it goes."""
+    text = text.strip()
+    if text.lower().startswith(("<?xml", "<!--")):
+        return kind != "lines"
+    root = _ROOT.match(text) if kind is None else None
+    return root is not None and (len(text) >= _HEAD // 4 or text.endswith(f"</{root[1]}>"))
+
+
+def _row(head: bytes) -> str:
+    """The element that stands most often right below the root."""
+    opened_: list[str] = []
+    found: Counter[str] = Counter()
+    parser = expat.ParserCreate()
+
+    def start(name: str, _: object) -> None:
+        opened_.append(name)
+        if len(opened_) == 2:
+            found["/".join(opened_)] += 1
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = lambda _: opened_.pop()
+    with contextlib.suppress(expat.ExpatError, ValueError, LookupError):  # reading tells what is wrong with it
+        parser.Parse(head)
+    if not found:
+        raise FormatError("it is XML without records")
+    return found.most_common(1)[0][0]
 
 
 def opened(path: Path) -> BinaryIO:
@@ -244,7 +279,10 @@ def _encoding(path: Path, head: bytes, limit: int) -> str:
         even, odd = head[0:4096:2].count(0), head[1:4096:2].count(0)
         if max(even, odd) < len(head[:4096]) // 4 or min(even, odd) > max(even, odd) // 8:
             raise FormatError("it holds binary data (NUL bytes)")
-        return "utf-16-le" if odd > even else "utf-16-be"
+        found = "utf-16-le" if odd > even else "utf-16-be"
+        if _CONTROL.search(head[:4096].decode(found, "replace")[:-1]):
+            raise FormatError("it holds binary data (NUL bytes)")
+        return found
     decoder = codecs.getincrementaldecoder("utf-8")()
     plain, high = True, set[int]()
     try:
@@ -256,9 +294,9 @@ def _encoding(path: Path, head: bytes, limit: int) -> str:
             high |= set(block)
             decoder.decode(block)
     except UnicodeDecodeError:
+        if _CONTROL.search(head[:4096].decode("latin-1")):
+            raise FormatError("it holds binary data (control characters)") from None
         return "cp1252" if high & set(range(0x80, 0xA0)) and not high & {0x81, 0x8D, 0x8F, 0x90, 0x9D} else "latin-1"
-    except OSError as error:
-        raise FormatError(f"it cannot be read: {error}") from error
     return "" if plain else "utf-8"
 
 
@@ -307,86 +345,3 @@ def _records(data: Any) -> str | None:
         return None
     arrays = [key for key, value in data.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
     return arrays[0] if len(arrays) == 1 and arrays[0] and "." not in arrays[0] else None
-
-
-def _csv(path: Path, text: str, encoding: str, *, whole: bool, tabbed: bool) -> Sniffed:
-    if not whole:
-        text = text[: text.rfind("\n") + 1] or text
-    options: dict[str, Any] = {}
-    delimiter, width = _delimiter(text, tabbed=tabbed)
-    if delimiter != ",":
-        options["delimiter"] = delimiter
-    rows = _rows(text, delimiter)
-    first = next((at for at, (row, _) in enumerate(rows[:_TITLES]) if len(row) == width), 0)
-    if first and width > 1 and all(len(row) < 2 for row, _ in rows[:first]):
-        options["skip"] = rows[first - 1][1]
-    else:
-        first = 0
-    header = tuple(rows[first][0])
-    body = [row for row, _ in rows[first + 1 : first + 101] if len(row) == len(header)]
-    if not _is_header(header, body):
-        options["header"] = False
-        header = tuple(f"column_{number}" for number in range(1, len(header) + 1))
-        options["columns"] = header
-    elif (mended := _mended(header)) != header:
-        options["columns"] = header = mended
-    return Sniffed(path, "csv", options, encoding, header)
-
-
-def _rows(text: str, delimiter: str) -> list[tuple[list[str], int]]:
-    """The first records, each with the number of the line it ends on."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    found = []
-    try:
-        for row in reader:
-            if row:
-                found.append((row, reader.line_num))
-            if len(found) >= 200:
-                break
-    except csv.Error:
-        pass  # a field longer than Python's reader takes: what came before it tells enough
-    return found
-
-
-def _delimiter(text: str, *, tabbed: bool) -> tuple[str, int]:
-    """The mark that cuts most lines into the same number of fields, and that number."""
-    best: tuple[tuple[bool, float, int], str] | None = None
-    for mark in ("\t", ",", ";", "|"):
-        rows = [row for row, _ in _rows(text, mark)]
-        if not rows:
-            continue
-        width, times = Counter(map(len, rows)).most_common(1)[0]
-        score = (tabbed and mark == "\t", round(times / len(rows), 2), width)
-        if width > 1 and score[1] >= 0.5 and (best is None or score > best[0]):
-            best = score, mark
-    return (best[1], best[0][2]) if best else (",", 1)
-
-
-def _is_header(header: tuple[str, ...], body: list[list[str]]) -> bool:
-    """Whether the first record names the columns: it does unless it looks like those below it."""
-    if not body:
-        return not all(_TYPED.fullmatch(name) for name in header)
-    if all(_YEAR.fullmatch(name) for name in header if _TYPED.fullmatch(name)):
-        return True
-    alike = False
-    for name, *values in zip(header, *body, strict=True):
-        said = [value for value in values if value]
-        if said and all(_TYPED.fullmatch(value) for value in said):
-            if name and not _TYPED.fullmatch(name):
-                return True
-            alike = alike or bool(name)
-    return not alike
-
-
-def _mended(header: tuple[str, ...]) -> tuple[str, ...]:
-    """Names for a header that leaves some out or says one twice."""
-    names: list[str] = []
-    for at, written in enumerate(header, 1):
-        name = base = written or f"column_{at}"
-        if name in ("_raw", "_row", "_suspect"):
-            name = base = name[1:]
-        number = 2
-        while name in names or (name != written and name in header):
-            name, number = f"{base}_{number}", number + 1
-        names.append(name)
-    return tuple(names)

@@ -29,10 +29,12 @@ class TomlFormat(Converted):
             text = whole(raw, stream.read(LARGEST + 1))
         try:
             document = _plain(tomllib.loads(text, parse_float=Written))
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:  # of TOML, or a number of more than 4,300 digits
             raise refuse(raw, f"not TOML: {error}", "correct the file; it is read again when it changes") from error
         except RecursionError as error:
             raise refuse(raw, "nested too deeply", "write it flatter") from error
+        if not document:
+            return
         for record in records(raw, document, tuple(self.records.split(".")) if self.records else ()):
             if isinstance(record, dict):
                 values = columns(record)

@@ -106,11 +106,12 @@ class Bound:
         raw: the packed file.
         most: bytes it may become; None for 500 GB, and beyond 1 GiB for 500 times (gzip, zip) or 2,000 times (any
             other) its size.
+        path: what is unpacked, where that is not the raw file itself.
     """
 
-    def __init__(self, raw: Raw, most: int | None) -> None:
+    def __init__(self, raw: Raw, most: int | None, path: Path | None = None) -> None:
         self._raw = raw
-        self._packed = raw.path.stat().st_size
+        self._packed = (path or raw.path).stat().st_size
         with raw.path.open("rb") as stream:
             self._times = MOST_TIMES.get(_compression(stream.read(16)), MOST_TIMES_ELSE)
         self._most = MOST_UNPACKED if most is None else most
@@ -124,13 +125,21 @@ class Bound:
             FormatError: they are.
         """
         for chunk in chunks:
-            self._size += len(chunk)
-            if self._size > self._most:
-                raise refuse(self._raw, f"it unpacks to more than {self._most:,} bytes", _RAISE)
-            if self._free is not None and self._size > max(self._free, self._times * self._packed):
-                times = f"it unpacks to more than {self._times:,} times its {self._packed:,} bytes, as bombs do"
-                raise refuse(self._raw, times, _RAISE)
+            self.add(len(chunk))
             yield chunk
+
+    def add(self, size: int) -> None:
+        """Count bytes that come out, or will.
+
+        Raises:
+            FormatError: they are too many.
+        """
+        self._size += size
+        if self._size > self._most:
+            raise refuse(self._raw, f"it unpacks to more than {self._most:,} bytes", _RAISE)
+        if self._free is not None and self._size > max(self._free, self._times * self._packed):
+            times = f"it unpacks to more than {self._times:,} times its {self._packed:,} bytes, as bombs do"
+            raise refuse(self._raw, times, _RAISE)
 
 
 def unpack(raw: Raw, reading: Format, work: Path) -> Path:
@@ -166,6 +175,8 @@ def unpack(raw: Raw, reading: Format, work: Path) -> Path:
     except (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
+        if isinstance(error, NotImplementedError):
+            raise refuse(raw, f"a zip file that cannot be read ({error})", "have it packed another way") from error
         what = "truncated" if isinstance(error, EOFError) or "truncated" in str(error).lower() else "damaged"
         noun = "zip file" if found == "zip" else f"{found} stream"
         unlike = reading.compression not in ("auto", seems)

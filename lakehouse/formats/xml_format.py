@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +24,10 @@ __all__ = ["XmlFormat"]
 _DEEPEST = 200
 _LARGEST = 64 * MEBIBYTE
 """Bytes a record may have: it is held in memory."""
+_BLOCK = 64 * 1024
+_START_TAG = re.compile(rb"""<(?:[^"'>]|"[^"]*"|'[^']*')*>""")
+_ENTITY = re.compile(rb"&(?!amp;|lt;|gt;|quot;|apos;|#)([^;]*);")
+_BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 class XmlFormat(Converted):
@@ -51,9 +58,10 @@ class XmlFormat(Converted):
                 with path.open("rb") as stream:
                     stream.seek(record.start)
                     data = stream.read(record.end - record.start)
-                    if (closing := data.rfind(b"</")) >= 0:
-                        data = data[: data.find(b">", closing) + 1]
-                    return Located(record.line, data.rstrip().decode("utf-8", "backslashreplace"))
+                text = data.decode(_encoding(path), "backslashreplace")
+                if (closing := text.rfind("</")) >= 0:
+                    text = text[: text.find(">", closing) + 1]
+                return Located(record.line, text.rstrip())
         raise NotFoundError(f"{raw.name}: there is no record {row}; it has {seen}")
 
 
@@ -116,13 +124,26 @@ class _Reader:
         self.parser.CharacterDataHandler = self.text
         self.parser.EntityDeclHandler = self.entity
         self.parser.ExternalEntityRefHandler = self.entity
+        self.parser.SkippedEntityHandler = self.skipped
+        self.parser.StartDoctypeDeclHandler = self.doctype
+        self.elsewhere = False
         self._closing: _Element | None = None
 
     def entity(self, *_: object) -> int:
         raise _RefusedError("it declares entities, which are not expanded here")
 
+    def doctype(self, _: str, system: str | None, *__: object) -> None:
+        self.elsewhere = system is not None
+
+    def skipped(self, name: str, *_: object) -> None:
+        raise _RefusedError(f"the entity '&{name};' is declared elsewhere, which is not fetched")
+
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self.settle(self.parser.CurrentByteIndex)
+        if self.elsewhere and attributes:  # expat leaves out what an attribute holds of it, and says nothing
+            tag = _START_TAG.match((self.parser.GetInputContext() or b"").replace(b"\0", b""))
+            if tag and (entity := _ENTITY.search(tag[0])):
+                self.skipped(entity[1].decode("utf-8", "replace"))
         self.open.append(name)
         if len(self.open) > _DEEPEST:
             raise _RefusedError(f"elements lie deeper than {_DEEPEST} levels")
@@ -156,6 +177,20 @@ class _Reader:
             self._closing = None
 
 
+def _encoding(path: Path) -> str:
+    """What a file that expat has read is encoded in: by its byte order mark, else as it declares."""
+    declared: list[str | None] = []
+    with path.open("rb") as stream:
+        head = stream.read(4096)
+    if found := next((name for mark, name in _BOMS.items() if head.startswith(mark)), None):
+        return found
+    parser = expat.ParserCreate()
+    parser.XmlDeclHandler = lambda _, encoding, __: declared.append(encoding)
+    with contextlib.suppress(expat.ExpatError):  # of what comes after the declaration
+        parser.Parse(head)
+    return next(filter(None, declared), None) or ("utf-16-be" if head.startswith(b"\0") else "utf-8")
+
+
 def _records(raw: Raw, path: Path, row: str) -> Iterator[_Record]:
     """The record elements of a file.
 
@@ -168,7 +203,7 @@ def _records(raw: Raw, path: Path, row: str) -> Iterator[_Record]:
     try:
         with path.open("rb") as stream:
             while True:
-                block = stream.read(MEBIBYTE)
+                block = stream.read(_BLOCK)
                 parser.Parse(block, not block)
                 if not block:
                     reader.settle(parser.CurrentByteIndex)

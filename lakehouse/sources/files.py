@@ -26,7 +26,7 @@ from lakehouse.sources import Download, Offer, Seen, Source
 from lakehouse.sources.moving import Aside, same
 from lakehouse.units import Duration
 
-__all__ = ["FilesSource", "origin_of", "storable"]
+__all__ = ["FileOffer", "FilesSource", "origin_of", "storable"]
 
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -109,7 +109,7 @@ class FilesSource(Source):
         else:
             yield from there
 
-    def _watched(self, offers: list[_FileOffer]) -> list[_FileOffer]:
+    def _watched(self, offers: list[FileOffer]) -> list[FileOffer]:
         """The offers in order, those that change while all are watched still settling."""
         if self.order_by == "modified":
             offers.sort(key=lambda offer: offer.status.st_mtime_ns if offer.status else 0)
@@ -168,26 +168,39 @@ class FilesSource(Source):
 
     def _offer(
         self, path: str, problem: str | None, seen: Mapping[str, Sighting], now: datetime, aside: Aside | None
-    ) -> _FileOffer | None:
+    ) -> FileOffer | None:
         origin, name = origin_of(path, self._folder), storable(os.path.basename(path))
         if problem is not None:
-            return _FileOffer(origin, name, path, problem=problem)
+            return FileOffer(origin, name, path, problem=problem)
         try:
             status = os.stat(path)
         except OSError as error:
             gone = isinstance(error, FileNotFoundError) and not os.path.lexists(path)
-            return None if gone else _FileOffer(origin, name, path, problem=_reason(error))
+            return None if gone else FileOffer(origin, name, path, problem=_reason(error))
         if not stat.S_ISREG(status.st_mode):
             return None
         last = seen.get(origin)
         unchanged = last is not None and (last.size, last.modified) == (status.st_size, str(status.st_mtime_ns))
         settle = self.settle.total_seconds()
         left = 0.0 if unchanged else min(settle, max(0.0, settle - (now.timestamp() - status.st_mtime)))
-        return _FileOffer(origin, name, path, settling=left, unchanged=unchanged, status=status, aside=aside)
+        if aside is not None and not os.path.islink(path):
+            unchanged = (
+                False  # it would be moved away unread, though its bytes may be others with the same size and time
+            )
+        return FileOffer(origin, name, path, settling=left, unchanged=unchanged, status=status, aside=aside)
 
 
 @dataclass
-class _FileOffer(Offer):
+class FileOffer(Offer):
+    """One file.
+
+    Attributes:
+        path: where it lies.
+        problem: why it cannot be read; None where that is not known.
+        status: what was seen of it.
+        aside: where it is moved once it is landed; None where it stays.
+    """
+
     origin: str
     name: str
     path: str
@@ -203,7 +216,9 @@ class _FileOffer(Offer):
         before = self.status = self._status()
         yield Download(path=Path(self.path), size=before.st_size, modified=str(before.st_mtime_ns))
         if not same(before, self._status()):
-            raise SourceError(f"{self._shown} is still being written; set 'settle' to wait for it", retryable=True)
+            raise SourceError(
+                f"{self._shown} is still being written; try again, or set 'settle' to wait for it", retryable=True
+            )
 
     def the_same(self) -> bool:
         """Whether the very file that was looked at lies there still, unchanged."""
@@ -238,7 +253,8 @@ class _FileOffer(Offer):
         finally:
             os.close(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise SourceError(f"{self._shown} is not a regular file")
+            hint = "; what a pipe gives can be pushed: lakehouse land SOURCE --file - --name NAME"
+            raise SourceError(f"{self._shown} is not a regular file{hint if stat.S_ISFIFO(status.st_mode) else ''}")
         return status
 
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import sqlite3
+from contextlib import closing
 from xml.sax.saxutils import escape
 
 import polars as pl
@@ -57,6 +59,16 @@ def _excel(records):
     return buffer.getvalue()
 
 
+def _sqlite(records):
+    with closing(sqlite3.connect(":memory:")) as base:
+        names = ", ".join(f'"{name}"' for name in records[0])
+        base.execute(f"CREATE TABLE rows ({names})")
+        marks = ", ".join("?" * len(records[0]))
+        base.executemany(f"INSERT INTO rows VALUES ({marks})", [tuple(record.values()) for record in records])
+        base.commit()
+        return base.serialize()
+
+
 def _xml(records):
     rows = "".join(
         "<row>" + "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in record.items()) + "</row>\n"
@@ -95,6 +107,7 @@ WRITERS = {
     "orc": ("{type: orc}", _orc),
     "avro": ("{type: avro}", _avro),
     "excel": ("{type: excel}", _excel),
+    "sqlite": ("{type: sqlite, table: rows}", _sqlite),
     "singer": ("{type: singer, stream: rows}", _singer),
     "auto": ("{type: auto}", lambda records: _delimited(records, ";")),
 }

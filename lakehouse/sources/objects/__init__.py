@@ -7,6 +7,7 @@ is what the file describes, on every machine.
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar
@@ -27,6 +28,12 @@ from lakehouse.units import Duration
 __all__ = ["ObjectsSource"]
 
 _PAGE = 1000
+
+_NO_PROXY = {"proxy_url": "http://proxy.invalid", "proxy_excludes": "*,0.0.0.0/0,::/0"}
+"""Asks every server itself: without a proxy of ours theirs would be the environment's."""
+
+_OF_GOOGLE = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY")
+"""Variables that are read whatever is said beside them, and cannot be overruled."""
 
 _KEYS = {
     "s3": ((), ("key", "secret"), ("key", "secret", "token")),
@@ -184,10 +191,15 @@ class ObjectsSource(Source):
         }
         if not self.use_environment:
             common["skip_signature"] = self.anonymous
+            common["client_options"] |= _NO_PROXY
         try:
             return getattr(self, f"_{self._kind}")(bucket, common)  # type: ignore[no-any-return]
         except (BaseError, ValueError) as error:
-            raise self._failures().of(f"{self._kind}://{bucket}", error) from None
+            where = f"{self._kind}://{bucket}"
+            if self._kind == "gs" and (names := [name for name in _OF_GOOGLE if name in os.environ]):
+                text = f"{' and '.join(names)} in the environment cannot be used, nor passed over; unset it"
+                raise self._failures().error(where, text) from None
+            raise self._failures().of(where, error) from None
 
     def _s3(self, bucket: str, common: dict[str, Any]) -> S3Store:
         if self.use_environment:
@@ -209,6 +221,9 @@ class ObjectsSource(Source):
             bucket,
             **at,
             virtual_hosted_style_request=False,
+            s3_express=False,
+            request_payer=False,
+            unsigned_payload=False,
             credential_provider=lambda: who,
             **common,
         )
@@ -228,6 +243,8 @@ class ObjectsSource(Source):
         at: dict[str, Any] = {"account_name": self.account} if self.account else {}
         if self.endpoint or not self.use_environment:
             at["endpoint"] = self.endpoint or f"https://{self.account}.blob.core.windows.net"
+        if not self.use_environment:
+            at["use_emulator"] = False
         ways = {"key": "account_key", "sas": "sas_key", "token": "token"}
         kinds = {"key": "access_key", "sas": "sas_token", "token": "bearer_token"}
         for name, theirs in ways.items():

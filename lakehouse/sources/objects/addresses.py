@@ -11,6 +11,7 @@ from functools import lru_cache
 __all__ = ["Glob", "addresses"]
 
 _ADDRESS = re.compile(r"(s3|gs|az)://([A-Za-z0-9$][A-Za-z0-9._-]*)/(.+)", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAGIC = re.compile(r"[*?\[]")
 
 
@@ -26,6 +27,8 @@ def addresses(value: tuple[str, ...]) -> tuple[str, ...]:
             raise ValueError(
                 "must be s3://bucket/path, gs://bucket/path or az://container/path; /** is all that is below"
             )
+        if _CONTROL.search(address):
+            raise ValueError("may not hold control characters: keys that do cannot be read")
         if any(part in ("", ".", "..") for part in match[3].split("/")):
             raise ValueError("may not end in '/' or hold the parts '', '.' and '..'; /** is all that is below a folder")
     if len({address.partition(":")[0] for address in value}) > 1:

@@ -52,8 +52,8 @@ def reason(error: Exception) -> tuple[str, bool]:
     if isinstance(error, InvalidPathError):
         named = match[1] if (match := _NAMED.search(text)) else ""
         return (
-            f"holds the key '{printable(named)}', which cannot be listed: a part of it is '', '.' or '..'; "
-            "name a folder beside it, or rename the object"
+            f"holds the key '{printable(named)}', which cannot be listed: a part of it is '', '.' or '..', "
+            "or it holds a control character; name a folder beside it, or rename the object"
         ), False
     if code in ("NoSuchBucket", "ContainerNotFound"):
         return f"there is no such bucket{answered}; look at path, endpoint and region", False
@@ -73,6 +73,7 @@ def reason(error: Exception) -> tuple[str, bool]:
 
 
 _CAUSES = (
+    (("invalid list response",), "what the server answered is no listing of objects; look at endpoint", False),
     (
         ("credential", "private_key", "missing", "base64", "decode"),
         "the credentials cannot be used; look how they are written",

@@ -18,6 +18,7 @@ from lakehouse.sources.objects.failures import Failures, reason
 __all__ = ["ObjectOffer", "Store", "mark"]
 
 _CHUNK = 1 << 20
+_GONE = "is gone since it was listed, or its key ends in '/', which cannot be read"
 
 Store: TypeAlias = S3Store | GCSStore | AzureStore
 
@@ -46,7 +47,7 @@ class ObjectOffer(Offer):
             self._look_again(key)
             raise self._changed() from None
         except FileNotFoundError:
-            raise self.failures.error(self.origin, "is gone since it was listed") from None
+            raise self.failures.error(self.origin, _GONE) from None
         except BaseError as error:
             raise self.failures.of(self.origin, error) from None
         meta = found.meta
@@ -62,7 +63,7 @@ class ObjectOffer(Offer):
         try:
             self.meta = obstore.head(self.store, key)
         except FileNotFoundError:
-            raise self.failures.error(self.origin, "is gone since it was listed") from None
+            raise self.failures.error(self.origin, _GONE) from None
         except BaseError as error:
             raise self.failures.of(self.origin, error) from None
 

@@ -7,6 +7,7 @@ import binascii
 import fnmatch
 import posixpath
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from lakehouse.errors import SourceError
 from lakehouse.sources import Download, Offer, Seen, Source
 from lakehouse.sources.files import Patterns, storable
 from lakehouse.sources.sftp.connecting import Access
-from lakehouse.sources.sftp.server import CUT, Server
+from lakehouse.sources.sftp.server import CUT, DENIED, Server
 from lakehouse.units import Duration
 
 if TYPE_CHECKING:  # 0.2 s, and an extra
@@ -30,6 +31,8 @@ __all__ = ["SftpSource"]
 
 _MAGIC = re.compile(r"[*?\[]")
 _RESUMES = 3
+_YOUNG = 2.0
+"""Seconds: times are whole ones there, so a file may change once more in its own. The next landing reads it again."""
 
 
 def _key(value: str) -> str:
@@ -106,7 +109,7 @@ class SftpSource(Source):
         """The files that match now, over one connection; see `Source.offers`."""
         server = Server(self._access())
         try:
-            found: dict[str, paramiko.SFTPAttributes] = {}
+            found: dict[str, paramiko.SFTPAttributes | None] = {}
             with server.watched(server.access.uri("")):
                 for pattern in self.path:
                     top, glob = _fixed(pattern)
@@ -124,9 +127,11 @@ class SftpSource(Source):
         return any(fnmatch.fnmatchcase(name, glob) or fnmatch.fnmatchcase(path, glob) for glob in self.exclude)
 
     def _offer(
-        self, server: Server, path: str, status: paramiko.SFTPAttributes, seen: Seen, now: datetime
+        self, server: Server, path: str, status: paramiko.SFTPAttributes | None, seen: Seen, now: datetime
     ) -> _SftpOffer:
         origin, name = server.access.uri(path), storable(self._redact(posixpath.basename(path)))
+        if status is None:
+            return _SftpOffer(server, path, origin, name, denied=True)
         last = seen.get(origin)
         unchanged = last is not None and (last.size, last.modified) == _state(status)
         settle = self.settle.total_seconds()
@@ -160,24 +165,34 @@ class _SftpOffer(Offer):
     name: str
     settling: float = 0.0
     unchanged: bool = False
+    denied: bool = False
 
     @contextmanager
     def open(self) -> Iterator[Download]:
         """Give the file's bytes, and look again afterwards whether it stayed the same."""
+        if self.denied:
+            raise self.server.access.error(self.origin, DENIED)
         with self.server.watched(self.origin):
             size, mark = _state(self.server.stat(self.path))
-            yield Download(chunks=self._chunks(size, mark), size=size, modified=mark)
+            young = abs(time.time() - int(mark)) < _YOUNG
+            yield Download(chunks=self._chunks(size, mark), size=size, modified="" if young else mark)
             if _state(self.server.stat(self.path)) != (size, mark):
                 raise self._changing()
 
     def _chunks(self, size: int, mark: str) -> Iterator[bytes]:
         """The bytes; where the connection is cut they go on from there over another."""
+        with self.server.worded(self.origin):  # an OSError would be taken for one of the lake's own disk
+            yield from self._pieces(size, mark)
+
+    def _pieces(self, size: int, mark: str) -> Iterator[bytes]:
         done, resumes, resumed_at = 0, 0, -1
         while True:
             try:
                 for chunk in self.server.read(self.path, done, size):
                     done += len(chunk)
                     yield chunk
+            except (PermissionError, FileNotFoundError):
+                raise  # answers of the server: asking another time changes nothing
             except CUT as error:
                 again = resumes < _RESUMES and done > resumed_at and not self.server.overdue
                 if not again:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -18,6 +19,9 @@ if TYPE_CHECKING:  # 0.2 s, and an extra
     import paramiko
 
 __all__ = ["Access", "connect", "require"]
+
+_UNHEARD = logging.NullHandler()
+"""Where nobody listens to paramiko's log, Python would print the tracebacks of its threads beside our errors."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ def connect(client: paramiko.SSHClient, access: Access) -> None:
     """
     import paramiko  # noqa: PLC0415  # an extra
 
+    logging.getLogger("paramiko").addHandler(_UNHEARD)  # adds it once
     try:
         client.set_missing_host_key_policy(_Checked(access))
         _trust(client, access)
@@ -140,6 +145,12 @@ def _trust(client: paramiko.SSHClient, access: Access) -> None:
         except FileNotFoundError:
             if access.needs_known_hosts:
                 raise access.refusal(f"there is no known_hosts file '{access.known_hosts}'") from None
+        except (OSError, UnicodeDecodeError, paramiko.hostkeys.InvalidHostKey) as error:
+            line = (
+                f"a line of it is damaged: {error.line}" if isinstance(error, paramiko.hostkeys.InvalidHostKey) else ""
+            )
+            why = line or getattr(error, "strerror", None) or "it is not text"
+            raise access.refusal(f"the known_hosts file '{access.known_hosts}' cannot be read: {why}") from None
     elif not known.startswith("SHA256:"):
         kind, text = known.split(" ")[:2]
         try:
@@ -189,5 +200,8 @@ class _Checked:
             f'add to the source: host_key: "{shown}"'
         )
         if access.host_key is not None:
-            text = f"its host key is {key.get_name()} {shown}, not the host_key of the source; nothing was sent"
+            text = (
+                f"its host key is {key.get_name()} {shown}, not the host_key of the source; nothing was sent. Of a "
+                "server with several keys, say the whole line of the one you know ('ssh-rsa AAAA…'): it is asked for"
+            )
         raise access.refusal(text)

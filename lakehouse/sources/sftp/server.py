@@ -18,14 +18,14 @@ from lakehouse.sources.sftp.connecting import Access, connect, require
 if TYPE_CHECKING:  # 0.2 s, and an extra
     import paramiko
 
-__all__ = ["CUT", "Server"]
+__all__ = ["CUT", "DENIED", "Server"]
 
 CUT = (EOFError, OSError)
 """What a connection that ends looks like; `Server.read` turns paramiko's own errors into these."""
 
 _PIECE = 32 << 10  # bytes a request: what every server answers whole
 _AHEAD = 4 << 20  # bytes asked for before the first of them is used: the most that is held
-_DENIED = "the server denies access"
+DENIED = "the server denies access"
 
 
 class Server:
@@ -47,23 +47,34 @@ class Server:
     @contextmanager
     def watched(self, where: str) -> Iterator[None]:
         """Ends the connection when the deadline passes, and gives errors their words."""
-        import paramiko  # noqa: PLC0415  # an extra
-
         self.overdue = False
         timer = threading.Timer(self.access.deadline, self._end)
         timer.daemon = True
         timer.start()
         try:
+            with self.worded(where):
+                yield
+        finally:
+            timer.cancel()
+
+    @contextmanager
+    def worded(self, where: str) -> Iterator[None]:
+        """Gives errors their words.
+
+        Raises:
+            SourceError: in place of any other error of the server or the connection.
+        """
+        import paramiko  # noqa: PLC0415  # an extra
+
+        try:
             yield
         except PermissionError as error:
-            raise self.access.error(where, _DENIED) from error
+            raise self.access.error(where, DENIED) from error
         except FileNotFoundError as error:
             raise self.access.error(where, "is gone since it was listed") from error
         except (*CUT, paramiko.SSHException) as error:
             self.close()
             raise self.access.error(where, self.reason(error), retryable=True) from error
-        finally:
-            timer.cancel()
 
     def _end(self) -> None:
         self.overdue = True
@@ -98,15 +109,19 @@ class Server:
             raise self.access.error(where, "is not a file; write folder/* for the files in a folder")
         yield path, status
 
-    def walk(self, folder: str, parts: Sequence[str]) -> Iterator[tuple[str, paramiko.SFTPAttributes]]:
-        """The files below a folder that match what is left of a glob; ``**`` does not enter linked folders."""
+    def walk(self, folder: str, parts: Sequence[str]) -> Iterator[tuple[str, paramiko.SFTPAttributes | None]]:
+        """The files below a folder that match what is left of a glob; ``**`` does not enter linked folders.
+
+        A folder that the server denies is given by itself, with None.
+        """
         head, rest = parts[0], parts[1:]
         try:
             entries = self._entries(folder)
         except FileNotFoundError:
             return
-        except PermissionError as error:
-            raise self.access.error(self.access.uri(folder), _DENIED) from error
+        except PermissionError:
+            yield folder, None
+            return
         entries = [(name, status) for name, status in entries if not name.startswith(".") or head.startswith(".")]
         if head == "**":
             yield from self.walk(folder, rest or ("*",))
@@ -132,6 +147,10 @@ class Server:
             return self.stat(path)
         except (FileNotFoundError, PermissionError):
             return None
+        except OSError:
+            if self._ended():
+                raise
+            return None  # a link to itself: a failure of no kind, in the protocol
 
     def _entries(self, folder: str) -> list[tuple[str, paramiko.SFTPAttributes]]:
         """A folder's entries. By hand: paramiko's own fails at the first name that is not UTF-8."""
@@ -145,7 +164,7 @@ class Server:
             try:
                 kind, message = client._request(sftp.CMD_READDIR, handle)  # noqa: SLF001
             except EOFError:
-                if not client.get_channel().get_transport().is_active():
+                if self._ended():
                     raise
                 break
             if kind != sftp.CMD_NAME:
@@ -179,11 +198,14 @@ class Server:
         except paramiko.SSHException as error:
             raise EOFError(str(error)) from error
 
+    def _ended(self) -> bool:
+        transport = self._client.get_transport() if self._client else None
+        return transport is None or not transport.is_active()
+
     def _live(self) -> paramiko.SFTPClient:
         import paramiko  # noqa: PLC0415  # an extra
 
-        transport = self._client.get_transport() if self._client else None
-        if self._sftp is None or transport is None or not transport.is_active():
+        if self._sftp is None or self._ended():
             self.close()
             self._client = client = paramiko.SSHClient()  # before it is connected: the deadline ends also that
             connect(client, self.access)

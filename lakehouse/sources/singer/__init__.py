@@ -187,8 +187,8 @@ class SingerSource(Source):
                 found += piece
                 if len(found) > _LARGEST_CATALOG:
                     raise SourceError(f"{self.tap} --discover gave more than {_LARGEST_CATALOG >> 20} MiB")
-        if tap.failure:
-            raise SourceError(self._redact(f"{self.tap} --discover {tap.failure}"))
+        if failure := tap.failure(self._redact):
+            raise SourceError(f"{self._redact(self.tap)} --discover {failure}")
         return selected(bytes(found), self.select)
 
     def redacted(self, text: str) -> str:
@@ -196,8 +196,8 @@ class SingerSource(Source):
         return self._redact(text)
 
     def shown(self, state: Any) -> str:
-        """A STATE for people, without secrets, cut where it is long."""
-        text = self._redact(json.dumps(state, ensure_ascii=False, sort_keys=True))
+        """A STATE for people, in ASCII (it may hold what is no text), without secrets, cut where it is long."""
+        text = self._redact(json.dumps(state, sort_keys=True))
         return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
@@ -249,20 +249,22 @@ class _TapOffer(Offer):
         source = self.source
         for piece in tap.pieces():
             yield from sealing.take(piece)
-        if tap.failure:
-            self.failure = source.redacted(f"{source.tap} {tap.failure}")
-        elif sealing.wrote and not sealing.messages:
-            raise SourceError(f"{source.tap} gave no Singer message; is it a tap?")
-        elif sealing.state is not None or sealing.aside or (self.known and self.state is None and sealing.messages):
-            yield from sealing.end()
+        if failure := tap.failure(source.redacted):
+            self.failure = f"{source.redacted(source.tap)} {failure}"
+        else:
+            yield from sealing.whole()
+            if sealing.wrote and not sealing.messages:
+                raise SourceError(f"{source.redacted(source.tap)} gave no Singer message; is it a tap?")
+            if sealing.state is not None or sealing.aside or (self.known and self.state is None and sealing.messages):
+                yield from sealing.end()
         aside = {name: count for name, count in sealing.aside.items() if count}
         told = {
             "tap": source.redacted(source.tap),
             "installed": list(source.install),
-            "records": dict(sealing.records),
+            "records": {source.redacted(name): count for name, count in sealing.records.items()},
             "state_from": None if self.state is None else source.shown(self.state),
             "state_to": None if sealing.state is None else source.shown(sealing.state),
-            "set_aside": aside,
+            "set_aside": {source.redacted(name): count for name, count in aside.items()},
             "status": tap.status,
         }
         download.facts |= {name: value for name, value in told.items() if value not in (None, {}, [])}

@@ -1,7 +1,7 @@
 """Runs one tap for a lake that may be killed, and leaves neither the tap nor its files behind.
 
 A program of its own (``python guard.py``), with the standard library alone. Its input begins with one line of JSON:
-``command`` and ``files`` (option to text). It writes each file into a folder only its user may enter, runs
+``command``, ``files`` (option to text) and ``folder``, which only its user may enter. It writes each file there, runs
 the command with ``--config FILE`` and so on, and ends with the tap's status. When its input ends, which it does
 however the lake's process ends, the tap and all that it started are killed. It holds no secret in its arguments.
 """
@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from pathlib import Path
 
@@ -25,7 +24,7 @@ CANNOT_START = 127
 def main() -> int:
     """Run the tap; its exit status, or minus the number of the signal that ended it."""
     asked = json.loads(sys.stdin.buffer.readline())
-    folder = tempfile.mkdtemp(prefix="lakehouse-tap-")  # 0700
+    folder = asked["folder"]
     try:
         command = list(asked["command"])
         for option, text in asked["files"].items():
@@ -62,7 +61,8 @@ def _run(command: list[str]) -> int:
 
 if __name__ == "__main__":
     # The lake ends the input; a signal for the whole terminal must not end the guard before its tap.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Caught, not ignored: the tap and its children would inherit that.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
     ended = main()
     os._exit(ended if ended >= 0 else 128 - ended)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +25,8 @@ __all__ = ["Tap", "environment", "running"]
 _GUARD = Path(__file__).with_name("guard.py")
 _PIPE = 1 << 20  # what lies ready while the lake writes; also the largest piece
 _GATHER = 0.002  # seconds: taps flush every line, and a piece a line would cost more than the lines
+_LOOK = 1.0  # seconds between looks whether the tap has ended: what it left running may hold its pipes open
+_KEPT = 256 << 10  # bytes of stderr, from its end: more than any secret has, so that one in it is found whole
 _LINES = 10  # of stderr that a message shows
 _WIDEST = 500  # characters of such a line
 _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -39,7 +43,7 @@ def environment(*also: str) -> dict[str, str]:
 
 
 class Tap:
-    """A tap that runs; `pieces` gives its output, and then `status` and `ended` tell how it ended.
+    """A tap that runs; `pieces` gives its output, and then `status`, `ended` and `failure` tell how it ended.
 
     Attributes:
         status: its exit status; None while it runs, and where the lake ended it.
@@ -52,27 +56,29 @@ class Tap:
         self._process = process
         self._timeout = timeout
         self._deadline = deadline
-        self._told: deque[bytes] = deque(maxlen=_LINES)
+        self._told = bytearray()
+        self._cut = False  # whether more was said before what is kept
 
     def pieces(self) -> Iterator[bytes]:
         """What the tap writes on its output, as it comes."""
         assert self._process.stdout is not None  # noqa: S101  # both are pipes
         assert self._process.stderr is not None  # noqa: S101
-        end = time.monotonic() + self._deadline.total_seconds()
+        heard = time.monotonic()
+        end = heard + self._deadline.total_seconds()
+        silence = self._timeout.total_seconds()
         with selectors.DefaultSelector() as ready:
             for stream in (self._process.stdout, self._process.stderr):
                 ready.register(stream, selectors.EVENT_READ)
             while ready.get_map():
-                silence = self._timeout.total_seconds()
-                found = ready.select(max(0.0, min(silence, end - time.monotonic())))
+                over = self._process.poll() is not None  # before the look: then that sees all the tap ever wrote
+                now = time.monotonic()
+                if now >= end:
+                    break
+                found = ready.select(0.0 if over else max(0.0, min(_LOOK, end - now, heard + silence - now)))
                 if not found:
-                    late = time.monotonic() >= end
-                    self.ended = (
-                        f"was ended: still running after {written(self._deadline)} (its deadline)"
-                        if late
-                        else f"was ended: silent for {written(self._timeout)} (its timeout)"
-                    )
-                    return
+                    if over or time.monotonic() >= heard + silence:
+                        break
+                    continue
                 time.sleep(_GATHER)
                 for key, _ in found:
                     piece = os.read(key.fd, _PIPE)
@@ -82,22 +88,36 @@ class Tap:
                         self._hear(piece)
                     else:
                         yield piece
-        self.status = self._process.wait()
+                heard = time.monotonic()
+        now = time.monotonic()
+        try:  # where its end is not known yet, it may come now
+            self.status = self._process.wait(max(0.0, min(end, heard + silence) - now))
+        except subprocess.TimeoutExpired:
+            late = f"still running after {written(self._deadline)} (its deadline)"
+            silent = f"silent for {written(self._timeout)} (its timeout)"
+            self.ended = f"was ended: {late if end <= heard + silence else silent}"
 
     def _hear(self, piece: bytes) -> None:
-        """Keep the last lines, each cut to a width."""
-        first, *more = piece[-_LINES * 4096 :].split(b"\n")
-        self._told.append(((self._told.pop() if self._told else b"") + first)[: 4 * _WIDEST])
-        self._told.extend(line[: 4 * _WIDEST] for line in more)
+        """Keep the end of what was said."""
+        self._told += piece
+        self._cut |= len(self._told) > _KEPT
+        del self._told[:-_KEPT]
 
-    @property
-    def failure(self) -> str:
-        """How it failed, with the last lines of what it said; "" when it ended well."""
+    def failure(self, redact: Callable[[str], str]) -> str:
+        """How it failed, with the last lines of what it said; "" when it ended well.
+
+        Args:
+            redact: takes secrets out of a text.
+        """
         if self.status == 0 and not self.ended:
             return ""
         how = self.ended or f"ended with status {self.status}"
-        lines = [printable(line.decode("utf-8", "replace").strip()[:_WIDEST]) for line in self._told]
-        said = "\n  ".join(line for line in lines if line)
+        told = bytes(self._told)
+        if self._cut:  # a line without its beginning may begin in the middle of a secret
+            told = "…\n".encode() + told.partition(b"\n")[2]
+        # Secrets go first: one may have several lines, or lie where a long line is cut.
+        lines = (line.strip() for line in redact(told.decode("utf-8", "replace")).split("\n"))
+        said = "\n  ".join([printable(line[:_WIDEST]) for line in lines if line][-_LINES:])
         return f"{how}; the last it said:\n  {said}" if said else f"{how}, and said nothing"
 
 
@@ -124,6 +144,22 @@ def running(  # noqa: PLR0913  # what a process is
     Raises:
         SourceError: no process could be started.
     """
+    # Both sides remove the folder: the guard where this process is killed, this process where the guard is.
+    try:
+        given = tempfile.mkdtemp(prefix="lakehouse-tap-")  # 0700
+    except OSError as error:
+        raise SourceError(f"the tap cannot be started: {error.strerror}: '{tempfile.gettempdir()}'") from error
+    try:
+        with _started(folder, variables) as process:
+            _tell(process, {"command": list(command), "folder": given, "files": dict(files)})
+            yield Tap(process, timeout, deadline)
+    finally:
+        shutil.rmtree(given, ignore_errors=True)
+
+
+@contextmanager
+def _started(folder: Path, variables: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The guard; it has ended when the block has."""
     try:
         process = subprocess.Popen(  # noqa: S603  # the user's own command
             [sys.executable, "-I", "-S", str(_GUARD)],
@@ -138,19 +174,18 @@ def running(  # noqa: PLR0913  # what a process is
         )
     except OSError as error:
         raise SourceError(f"the tap cannot be started: {error.strerror}") from error
+    with process:
+        try:
+            yield process
+        finally:
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()  # without its input the guard kills the tap, and removes its files
+
+
+def _tell(process: subprocess.Popen[bytes], asked: Mapping[str, object]) -> None:
     assert process.stdin is not None  # noqa: S101  # a pipe
-    try:
-        with process:
-            try:
-                asked = json.dumps({"command": list(command), "files": dict(files)}).encode() + b"\n"
-                view = memoryview(asked)
-                while view:
-                    view = view[process.stdin.write(view) :]
-                yield Tap(process, timeout, deadline)
-            finally:
-                process.stdin.close()  # the guard kills the tap then, and removes its files
-                for stream in (process.stdout, process.stderr):
-                    if stream is not None:
-                        stream.close()
-    except BrokenPipeError as error:
-        raise SourceError("the tap cannot be started: its guard ended") from error
+    view = memoryview(json.dumps(asked).encode() + b"\n")
+    with contextlib.suppress(BrokenPipeError):  # the guard has ended, and its status will tell
+        while view:
+            view = view[process.stdin.write(view) :]

@@ -86,15 +86,18 @@ class Sealing:
         if self._length > _LONGEST:
             raise SourceError(f"the tap wrote a line of more than {_LONGEST >> 20} MiB")
 
+    def whole(self) -> Iterator[bytes]:
+        """The tap ended well, so its last line is whole, newline or not; gives what that sealed."""
+        if self._line:
+            lines, self._line, self._length = b"".join(self._line), [], 0
+            yield from self._lines(lines)
+
     def end(self) -> Iterator[bytes]:
         """The tap says that this was all; gives what still is to be kept.
 
         Where no STATE said anything new, all of it: what a tap gives from one and the same start takes the place
         of what it gave before.
         """
-        if self._line:
-            yield from self._lines(b"".join(self._line))
-            self._line = []
         if self.state is None:
             yield from self._release(self._held.tell(), Counter(self.aside))
         elif self._old is not None:
@@ -110,7 +113,7 @@ class Sealing:
             kind = message.get("type")
             self.messages |= isinstance(kind, str)
             if kind == "RECORD" and isinstance(message.get("stream"), str):
-                self.aside[message["stream"]] += 1
+                self.aside[_printed(message["stream"])] += 1
             if kind != "STATE" or "value" not in message:
                 continue
             stop = min(other.end(), len(lines))
@@ -129,8 +132,15 @@ class Sealing:
         heads = Counter(_RECORD.findall(shown))
         self.messages |= bool(heads)
         for name, count in heads.items():
-            self.aside[json.loads(name)] += count
-        self._held.write(lines)
+            self.aside[_stream(name)] += count
+        try:
+            self._held.write(lines)
+        except OSError as error:
+            where = tempfile.gettempdir()
+            raise SourceError(
+                f"what the tap wrote since its last STATE cannot be held back in '{where}': {error.strerror}; "
+                "free space there, or name another folder with TMPDIR"
+            ) from error
 
     def _release(self, end: int, records: Counter[str]) -> Iterator[bytes]:
         """Give what is held on up to a place; the rest stays held."""
@@ -147,6 +157,19 @@ class Sealing:
         self.records += records
         self.aside -= records
         self._old = None
+
+
+def _stream(name: bytes) -> str:
+    """A stream's name as JSON writes it; where that is no JSON, as it stands."""
+    try:
+        return _printed(json.loads(name))
+    except ValueError:
+        return name[1:-1].decode("utf-8", "backslashreplace")
+
+
+def _printed(name: str) -> str:
+    """A name as text that any database holds: JSON can write halves of characters."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _message(line: bytes) -> dict[str, Any]:
