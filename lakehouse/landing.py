@@ -10,14 +10,14 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import stamina
 
-from lakehouse.errors import ConfigError, NotFoundError, SourceError
+from lakehouse.errors import NotFoundError, SourceError, StorageError
 from lakehouse.faults import point
 from lakehouse.records import (
     Artifact,
@@ -35,14 +35,14 @@ from lakehouse.records import (
 )
 from lakehouse.site import INTERRUPTED, Site
 from lakehouse.sources import Download, Offer, Seen
-from lakehouse.sources.files import origin_of, storable
+from lakehouse.sources.files import FileOffer, origin_of, storable
+from lakehouse.sources.push import PushOffer
 from lakehouse.storage import Staged
 
 __all__ = ["land", "land_bytes", "land_file", "manifest", "settle"]
 
 _BATCH_FILES = 1000  # published, synced and recorded together
 _BATCH_BYTES = 256 << 20
-_PIECE = 1 << 20
 _PAUSE = 0.1  # seconds before the second try; from there on stamina waits longer and longer
 
 
@@ -74,7 +74,8 @@ def land_file(site: Site, name: str, path: Path) -> Landed:
         SourceError: the file cannot be read.
         StorageError: the lake's disk refused.
     """
-    return _land_one(site, name, _Given(path, origin_of(str(path.absolute()), site.config.project)))
+    whole = str(path.absolute())
+    return _land_one(site, name, FileOffer(origin_of(whole, site.config.project), storable(path.name), whole))
 
 
 def land_bytes(site: Site, name: str, called: str, data: bytes | BinaryIO | Iterable[bytes]) -> Landed:
@@ -86,9 +87,15 @@ def land_bytes(site: Site, name: str, called: str, data: bytes | BinaryIO | Iter
         StorageError: the lake's disk refused.
         Exception: what the stream itself raised; nothing of it is landed then.
     """
-    if not called.strip(". ") or "\0" in called or PurePosixPath(called).name != called:
-        raise ConfigError(f"'{printable(called)}' cannot be the name of a file; give one such as orders-2026-03-01.csv")
-    return _land_one(site, name, _Pushed(storable(called), data))
+    offer = PushOffer(called, data)
+    try:
+        done = _land_one(site, name, offer)
+    except StorageError:
+        if offer.broken is None:
+            raise
+    if offer.broken is not None:
+        raise offer.broken
+    return done
 
 
 def _land_one(site: Site, name: str, offer: Offer) -> Landed:
@@ -138,53 +145,6 @@ def manifest(raw: Artifact, origin: str, execution: int) -> dict[str, Any]:
         "fidelity": more.get("fidelity", "bytes"),
     }
     return told if "facts" not in more else {**told, "facts": json.loads(str(more["facts"]))}
-
-
-class _Given(Offer):
-    """A file somebody handed over."""
-
-    def __init__(self, path: Path, origin: str) -> None:
-        self.path = path
-        self.origin = origin
-        self.name = storable(path.name)
-
-    def open(self) -> AbstractContextManager[Download]:
-        try:
-            status = self.path.stat()
-        except OSError as error:
-            raise SourceError(f"'{printable(self.origin)}' cannot be read: {error.strerror}") from error
-        return nullcontext(Download(path=self.path, size=status.st_size, modified=str(status.st_mtime_ns)))
-
-
-class _Pushed(Offer):
-    """Bytes somebody handed over."""
-
-    def __init__(self, name: str, data: bytes | BinaryIO | Iterable[bytes]) -> None:
-        self.origin = f"push:{name}"
-        self.name = name
-        self.data = data
-
-    def open(self) -> AbstractContextManager[Download]:
-        return nullcontext(Download(chunks=_pieces(self.data)))
-
-
-def _pieces(data: bytes | BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
-    """Bytes a piece at a time.
-
-    Raises:
-        TypeError: they are text, or no bytes at all.
-    """
-    if isinstance(data, str):
-        raise TypeError("push bytes, not text: text.encode()")
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        yield bytes(data)
-        return
-    # A pipe gives what it has: read() of a raw one may give less than was asked, b"" only at its end.
-    read = getattr(data, "read", None)
-    for piece in data if read is None else iter(lambda: read(_PIECE), b""):
-        if not isinstance(piece, (bytes, bytearray, memoryview)):
-            raise TypeError(f"push bytes, not {type(piece).__name__}; open a file in binary mode ('rb')")
-        yield bytes(piece)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from lakehouse.cli import program
-from lakehouse.errors import ConfigError, NotFoundError
+from lakehouse.errors import ConfigError, NotFoundError, SourceError
 
 
 @pytest.fixture
@@ -67,7 +68,28 @@ def test_a_stream_that_breaks_leaves_nothing(pushed):
     assert push(pushed, "day.csv", pushed.morning.encode()).new == 1
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../day.csv", "a/b.csv", "/etc/passwd", "a\0b"])
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "gone"), SourceError("no more"), OSError("gone")])
+def test_what_a_stream_raises_is_what_its_sender_sees(pushed, error):
+    def broken():
+        yield b"half"
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        push(pushed, "day.csv", broken())
+    assert caught.value is error
+    with pushed.lake() as lake:
+        assert not lake.show("flights").raw
+
+
+def test_a_pipe_given_as_a_file_is_refused_with_a_way_out_and_never_waited_for(pushed):
+    os.mkfifo(pushed.folder / "pipe")
+    with pushed.lake() as lake:
+        done = lake.land_file("flights", pushed.folder / "pipe")
+    assert (done.new, done.failed) == (0, 1)
+    assert "--file - --name NAME" in done.notes[-1].message
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../day.csv", "a/b.csv", "/etc/passwd", "a\0b", "\ud800"])
 def test_no_path_is_a_name(pushed, name):
     with pytest.raises(ConfigError, match="cannot be the name of a file"):
         push(pushed, name, b"x")
@@ -99,3 +121,6 @@ def test_the_command_takes_files_and_standard_input(pushed):
     assert b"1 new" in _cli(pushed, "--file", "incoming/noon.csv").stdout
     with contextlib.chdir(pushed.folder):
         assert "--name" in CliRunner().invoke(program, ["land", "flights", "--file", "-"]).output
+    shell = f'exec "{sys.executable}" -m lakehouse land flights --file - --name x <&-'
+    closed = subprocess.run(["sh", "-c", shell], cwd=pushed.folder, capture_output=True, check=False)
+    assert (closed.returncode, b"standard input is closed" in closed.stderr) == (2, True)

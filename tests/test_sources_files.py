@@ -341,6 +341,21 @@ def test_a_file_that_is_another_by_now_stays(tmp_path):
     assert not list((tmp_path / "done").glob("*"))
 
 
+def test_a_file_that_is_to_be_moved_is_read_first_whatever_its_size_and_time(moving):
+    blocked = moving.folder / "done"
+    blocked.write_bytes(b"in the way")
+    file = moving.deliver("day.csv", moving.morning)
+    with moving.lake() as lake:
+        assert lake.land("flights").failed == 1
+    before = file.stat()
+    file.write_text(moving.morning.replace("UA", "AA"))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    blocked.unlink()
+    with moving.lake() as lake:
+        assert lake.land("flights").new == 1
+    assert not file.exists()
+
+
 def test_a_file_moves_to_another_disk_whole_and_once(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(18, "another disk")

@@ -5,13 +5,17 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from lakehouse.errors import ConfigError
+from lakehouse.errors import ConfigError, SourceError
+from lakehouse.sources.singer.sealing import Sealing
+from lakehouse.sources.singer.selecting import selected
 
 TAP = Path(__file__).parent / "support" / "tap.py"
 NUMBERS = "x/numbers"
@@ -159,6 +163,135 @@ def test_a_missing_program_and_output_that_is_not_singer_are_told(project):
     project.configure("sources/tap", "type: singer\ncommand: echo\nselect: {a: true}\ncatalog: c.json")
     with pytest.raises(ConfigError, match="exclude each other"):
         land(project)
+
+
+def script(project, text, more=""):
+    """A tap of a few lines: `tell` writes a message, `config` is its configuration."""
+    (project.folder / "tap.py").write_text(
+        "import json, os, sys, time\n"
+        "def tell(**message): print(json.dumps(message), flush=True)\n"
+        "names = dict(zip(sys.argv[1:], sys.argv[2:]))\n"
+        "config = json.load(open(names['--config']))\n"
+        "tell(type='SCHEMA', stream='numbers', schema={}, key_properties=['id'])\n" + text
+    )
+    project.configure("sources/tap", f"type: singer\ncommand: {json.dumps([sys.executable, 'tap.py'])}\n{more}")
+    return project
+
+
+@pytest.mark.parametrize("last", ["STATE", "RECORD"])
+def test_a_last_line_without_its_newline_counts(project, last):
+    lines = {
+        "STATE": '{"type": "STATE", "value": {"at": 1}}',
+        "RECORD": '{"type": "RECORD", "stream": "n", "record": {}}',
+    }
+    assert land(script(project, f"sys.stdout.write({lines[last]!r})")).new == 1
+    assert landed_bytes(project)[0].endswith(lines[last].encode())
+    assert land(project).unchanged == 1
+
+
+@pytest.mark.parametrize("name", [rb"\q", b"\xff", b"a\tb", rb"\ud800"])
+def test_a_stream_whose_name_is_no_text_stops_nothing(project, name):
+    line = b'{"type": "RECORD", "stream": "' + name + b'", "record": {}}\n'
+    script(project, f"sys.stdout.buffer.write({line!r})\ntell(type='STATE', value={{'at': '\\ud800'}})")
+    assert land(project).new == 1
+    assert line in landed_bytes(project)[0]
+
+
+def test_no_part_of_a_secret_is_told_where_what_the_tap_says_is_cut_or_split_in_lines(project, monkeypatch):
+    monkeypatch.setenv("TAP_KEY", "BEGIN-KEY\nfirst-line\nother-line\nEND-KEY")
+    monkeypatch.setenv("TAP_PASSWORD", 'correct-"höörse')
+    says = (
+        "out = sys.stderr.write\n"
+        "out((config['password'] + 'ab') * 50_000)\n"
+        "out('\\nkey ' + config['key'] + '\\n')\n"
+        "out('x' * 492 + config['password'] + '\\n')\n"
+        "out(json.dumps(config) + json.dumps(config, ensure_ascii=False) + '\\nthe end\\n')\n"
+        "sys.exit(1)"
+    )
+    message = land(script(project, says, 'config: {key: "${TAP_KEY}", password: "${TAP_PASSWORD}"}')).notes[-1].message
+    assert "key ***" in message
+    assert message.endswith("the end")
+    for part in ("KEY", "line", "corr", "rse"):
+        assert part not in message
+
+
+def test_a_tap_that_never_stops_talking_is_ended_at_its_deadline(project):
+    begun = time.monotonic()
+    script(
+        project,
+        "end = time.time() + 20\nwhile time.time() < end: sys.stderr.write('x' * 50 + '\\n')",
+        "deadline: 500ms",
+    )
+    assert "its deadline" in land(project).notes[-1].message
+    assert time.monotonic() - begun < 10
+
+
+def test_a_tap_that_closes_its_output_and_works_on_is_ended_too(project):
+    script(project, "tell(type='STATE', value=1)\nos.close(1)\nos.close(2)\ntime.sleep(60)", "timeout: 500ms")
+    done = land(project)
+    assert (done.new, done.failed) == (1, 1)
+    assert "silent for 500ms" in done.notes[-1].message
+
+
+def test_what_a_tap_leaves_running_is_not_waited_for(project):
+    begun = time.monotonic()
+    left = "tell(type='STATE', value=1)\nif not os.fork():\n  os.setsid()\n  time.sleep(20)"
+    assert land(script(project, left)).failed == 0
+    assert time.monotonic() - begun < 10
+
+
+def test_a_killed_guard_leaves_no_secret_on_the_disk(project):
+    script(
+        project, "tell(path=names['--config'])\nos.kill(os.getppid(), 9)\nopen('path', 'w').write(names['--config'])"
+    )
+    assert "ended with status -9" in land(project).notes[-1].message
+    assert not Path((project.folder / "path").read_text()).parent.exists()
+
+
+def test_a_tap_and_its_children_can_be_ended_by_a_signal(project):
+    project.configure("sources/tap", "type: singer\ncommand: [sh, -c, 'kill -TERM $$; sleep 5']")
+    assert "ended with status 143" in land(project).notes[-1].message
+
+
+def test_output_that_cannot_be_held_back_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with closing(Sealing(None)) as sealing, pytest.raises(SourceError, match="cannot be held back in"):
+        list(sealing.take(b"x" * (9 << 20) + b"\n"))
+
+
+def _discovered(*streams):
+    return json.dumps({"streams": streams}).encode()
+
+
+def test_streams_of_one_name_are_told_apart_by_their_id():
+    users = [{"tap_stream_id": f"{schema}-users", "stream": "users", "selected": True} for schema in ("a", "b")]
+    with pytest.raises(SourceError, match="several streams 'users'; say which: 'a-users', 'b-users'"):
+        selected(_discovered(*users), {"users": True})
+    chosen = json.loads(selected(_discovered(*users), {"b-users": True}))["streams"]
+    assert [stream["selected"] for stream in chosen] == [False, True]
+
+
+def test_a_whole_stream_has_all_fields_but_those_its_tap_leaves_out():
+    kinds = {
+        "id": {"inclusion": "automatic"},
+        "name": {"inclusion": "available"},
+        "cost": {"inclusion": "available", "selected-by-default": False},
+        "blob": {"inclusion": "unsupported"},
+    }
+    stream = {
+        "stream": "users",
+        "schema": {"properties": {name: {} for name in (*kinds, "bare")}},
+        "metadata": [{"breadcrumb": ["properties", name], "metadata": kind} for name, kind in kinds.items()],
+    }
+    [chosen] = json.loads(selected(_discovered(stream), {"users": True}))["streams"]
+    marked = {entry["breadcrumb"][1]: entry["metadata"] for entry in chosen["metadata"] if entry["breadcrumb"]}
+    assert [name for name, of_it in marked.items() if of_it.get("selected")] == ["name", "bare"]
+
+
+@pytest.mark.parametrize("catalog", [b"", b"[]", b'{"streams": [{"stream": "users", "metadata": [{}]}]}'])
+def test_what_is_no_catalog_is_told(catalog):
+    with pytest.raises(SourceError, match="gave no catalog"):
+        selected(catalog, {"users": True})
 
 
 def _gone(pid):

@@ -112,6 +112,8 @@ def land(context: click.Context, source: str, files: tuple[str, ...], name: str 
         raise click.UsageError("standard input has no name; give one with --name")
     if name is not None and len(files) != 1:
         raise click.UsageError("--name goes with one --file")
+    if "-" in files and sys.stdin is None:
+        raise click.UsageError("standard input is closed; give a file, or send something to it")
     with progress.shown(session) as report, session.lake(report) as lake:
         if name is not None:
             with click.open_file(files[0], "rb") as stream:

@@ -78,6 +78,7 @@ class Secrets:
                 quote(value, safe=""),
                 quote_plus(value),
                 json.dumps(value)[1:-1],
+                json.dumps(value, ensure_ascii=False)[1:-1],
                 repr(value)[1:-1],
             }
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
+import stat
 import urllib.parse
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -105,7 +107,7 @@ class Storage:
             size: how many bytes there must be, if that is known.
 
         Raises:
-            SourceError: fewer or more bytes came than were announced.
+            SourceError: fewer or more bytes came than were announced, or the local file cannot be opened.
             StorageError: the disk refused (full, read-only).
         """
         folder = self.path(f"{_INCOMING}/{source}/{uuid.uuid4().hex}")
@@ -266,12 +268,35 @@ def _bring(data: Path | Iterator[bytes], path: Path, size: int | None) -> tuple[
     """Write a new, read-only file of the announced size; its size and SHA-256."""
     target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o444)
     try:
-        got, digest = durable.copy_and_hash(data, target) if isinstance(data, Path) else _write(data, target)
+        if isinstance(data, Path):
+            with _opened(data, path.name) as file:
+                got, digest = durable.copy_and_hash(file, target)
+        else:
+            got, digest = _write(data, target)
     finally:
         os.close(target)
+    if size is not None and got > size:
+        what = f"'{path.name}' gave {got:,} bytes where {size:,} were announced"
+        raise SourceError(f"{what}: is it still being written?", retryable=True)
     if size is not None and got != size:
         raise SourceError(f"'{path.name}' was cut short: {got:,} of {size:,} bytes came", retryable=True)
     return got, digest
+
+
+def _opened(path: Path, name: str) -> io.FileIO:
+    """A regular file, opened to be read; a pipe that lies in its place by now is not waited for.
+
+    Raises:
+        SourceError: it is gone, cannot be read, or is no regular file.
+    """
+    try:
+        file = io.FileIO(path, opener=lambda p, flags: os.open(p, flags | getattr(os, "O_NONBLOCK", 0)))
+    except OSError as error:
+        raise SourceError(f"'{name}' cannot be read: {error.strerror}", retryable=True) from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise SourceError(f"'{name}' is not a regular file", retryable=True)
+    return file
 
 
 def _write(data: Iterator[bytes], target: int) -> tuple[int, str]:

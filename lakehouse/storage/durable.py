@@ -70,8 +70,8 @@ def _sync_file_system(path: Path) -> bool:
     return True
 
 
-def copy_and_hash(source: Path, target: int) -> tuple[int, str]:
-    """Copy a local file into an open one, hashing what was written while the copy goes on.
+def copy_and_hash(file: io.FileIO, target: int) -> tuple[int, str]:
+    """Copy an open file into another, hashing what was written while the copy goes on.
 
     The kernel copies (``copy_file_range``) while a second thread hashes the *target* behind it, so
     that the hash is of the stored bytes whatever happens to the source meanwhile.
@@ -79,28 +79,27 @@ def copy_and_hash(source: Path, target: int) -> tuple[int, str]:
     Returns:
         Size in bytes and SHA-256 in hexadecimal.
     """
-    with source.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size <= _SMALL:
-            return _copy_small(file, target)
-        digest = hashlib.sha256()
-        buffer = memoryview(bytearray(_STEP))
-        copied = 0
+    size = os.fstat(file.fileno()).st_size
+    if size <= _SMALL:
+        return _copy_small(file, target)
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(_STEP))
+    copied = 0
 
-        def follow(start: int, end: int) -> None:
-            while start < end:
-                got = os.preadv(target, [buffer[: min(end - start, _STEP)]], start)
-                digest.update(buffer[:got])
-                start += got
+    def follow(start: int, end: int) -> None:
+        while start < end:
+            got = os.preadv(target, [buffer[: min(end - start, _STEP)]], start)
+            digest.update(buffer[:got])
+            start += got
 
-        with ThreadPoolExecutor(1) as hasher:
-            pending = []
-            while step := _copy_step(file.fileno(), target):
-                pending.append(hasher.submit(follow, copied, copied + step))
-                copied += step
-            for done in pending:
-                done.result()
-        return copied, digest.hexdigest()
+    with ThreadPoolExecutor(1) as hasher:
+        pending = []
+        while step := _copy_step(file.fileno(), target):
+            pending.append(hasher.submit(follow, copied, copied + step))
+            copied += step
+        for done in pending:
+            done.result()
+    return copied, digest.hexdigest()
 
 
 def _copy_small(file: io.FileIO, target: int) -> tuple[int, str]:
