@@ -1,9 +1,10 @@
 """Tables and queries of MariaDB and MySQL: whole, by a cursor, in one snapshot, and refused where they must be."""
 
+import threading
 import time
 
 import pytest
-from mysql_orders import ask, rows, sql, url  # noqa: F401  # a fixture
+from mysql_orders import ask, connected, rows, sql, url  # noqa: F401  # a fixture
 
 from lakehouse.errors import SourceError
 from lakehouse.sources.sql import mysql
@@ -92,3 +93,42 @@ def test_an_extract_that_is_given_up_does_not_wait_for_the_rest(url, tmp_path): 
         next(download.chunks)
         next(download.chunks)
     assert time.monotonic() - before < 10
+
+
+def test_a_connection_that_the_server_cuts_lands_nothing_and_the_next_run_has_it_all(project, url):  # noqa: F811
+    sql(url, "CREATE TABLE orders (id int PRIMARY KEY, item text)")
+    sql(url, *[f"INSERT INTO orders SELECT {n * 500} + seq, REPEAT('x', 2000) FROM seq_1_to_500" for n in range(20)])
+    asked = f"type: sql\nurl: {url}\nattempts: 1\n"
+    project.configure("sources/orders", f"{asked}query: SELECT id, item, SLEEP(0.01) AS nap FROM orders")
+    project.configure(
+        "datasets/shop/orders", "source: orders\nschema: {features: {id: {type: int}}}\nnew_columns: ignore"
+    )
+    ended = threading.Event()
+
+    def cut():
+        """Kill whoever reads the table, once rows have come."""
+        while not ended.wait(1):
+            sql(url, *[f"KILL {number}" for number in readers(url)])
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    with project.lake() as lake:
+        landed = lake.land("orders")
+        ended.set()
+        thread.join()
+        assert (landed.new, landed.failed) == (0, 1)
+        assert "Lost connection" in landed.notes[0].message
+        assert not lake.list().sources[0].files
+        project.configure("sources/orders", f"{asked}table: orders")
+    with project.lake() as lake:
+        assert lake.land("orders").new == 1
+        assert lake.curate("shop/orders").curated == 10_000
+
+
+def readers(url):  # noqa: F811
+    """The connections that read the table just now."""
+    with connected(url) as cursor:
+        cursor.execute(
+            "SELECT id FROM information_schema.processlist WHERE info LIKE '%SLEEP(0.01)%' AND id <> CONNECTION_ID()"
+        )
+        return [number for (number,) in cursor.fetchall()]

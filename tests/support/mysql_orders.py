@@ -1,6 +1,7 @@
 """A database on MariaDB or MySQL, and what a source asks of it."""
 
 import time
+from contextlib import contextmanager
 
 import pymysql
 import pytest
@@ -16,8 +17,9 @@ def url(servers, tmp_path):
     return address.render_as_string(hide_password=False)
 
 
-def sql(url, *statements):
-    """Run statements, each by itself."""
+@contextmanager
+def connected(url):
+    """A cursor of a connection of its own."""
     address = make_url(url)
     with (
         pymysql.connect(
@@ -31,6 +33,12 @@ def sql(url, *statements):
         ) as connection,
         connection.cursor() as cursor,
     ):
+        yield cursor
+
+
+def sql(url, *statements):
+    """Run statements, each by itself."""
+    with connected(url) as cursor:
         for statement in statements:
             cursor.execute(statement)
 
