@@ -19,6 +19,7 @@ from lakehouse.records import (
     EventType,
     Execution,
     ExecutionState,
+    Interval,
     Note,
     Report,
     Sighting,
@@ -76,6 +77,7 @@ class Site:
         report: told about progress.
         listener: told about executions and runs.
         run: the execution of the run of a job that this is part of; None outside of one.
+        interval: the stretch of time that sources are asked for; None asks for whatever is there.
         pinned: the versions that a lock pins, by dataset; None where the lake was opened without one.
     """
 
@@ -89,6 +91,7 @@ class Site:
     report: Report = field(default=silent)
     listener: Listener = field(default_factory=Listener)
     run: int | None = None
+    interval: Interval | None = None
     pinned: Mapping[str, int] | None = None
 
     def pin(self, dataset: str) -> int | None:

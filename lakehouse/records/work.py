@@ -14,6 +14,7 @@ __all__ = [
     "Clock",
     "Curated",
     "Fidelity",
+    "Interval",
     "Landed",
     "Note",
     "Progress",
@@ -37,6 +38,18 @@ __all__ = [
 Fidelity: TypeAlias = Literal["bytes", "wire", "extract"]
 """How near raw bytes are to what the source holds: ``bytes``, a file as it lay there; ``wire``, what a server sent, in
 its own exact text; ``extract``, values that a client read and wrote down in a form of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A stretch of time that data is asked for: from ``start`` on, up to ``end`` and without it; both UTC."""
+
+    start: datetime
+    end: datetime
+
+    def plain(self) -> dict[str, str]:
+        """As JSON's own types."""
+        return {"start": self.start.isoformat(), "end": self.end.isoformat()}
 
 
 @dataclass(frozen=True, slots=True)
