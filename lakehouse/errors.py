@@ -12,6 +12,8 @@
       + MetadataError    the ledger's database failed
         - RecordError    a record cannot be stored, changed or found as asked (.problem)
 
+Beside it stand `Stopped` and `TimedOut`: no errors, they end what runs, past every ``except Exception``.
+
 Rows never raise: they go to quarantine with reasons. A message says what is wrong, where
 (file, dataset, key, row) and what to do next.
 """
@@ -33,7 +35,9 @@ __all__ = [
     "RecordError",
     "SchemaError",
     "SourceError",
+    "Stopped",
     "StorageError",
+    "TimedOut",
     "nearest",
 ]
 
@@ -100,6 +104,22 @@ class RecordError(MetadataError):
     ) -> None:
         super().__init__(message)
         self.problem = problem
+
+
+class Stopped(BaseException):
+    """Somebody ends this process (SIGTERM, SIGINT).
+
+    Attributes:
+        number: the signal's.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class TimedOut(BaseException):
+    """A run took longer than its job's timeout."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

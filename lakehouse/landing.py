@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import stamina
 
-from lakehouse.errors import NotFoundError, SourceError, StorageError
+from lakehouse.errors import ConfigError, NotFoundError, SourceError, StorageError
 from lakehouse.faults import point
 from lakehouse.records import (
     Artifact,
@@ -34,12 +34,12 @@ from lakehouse.records import (
     said_of,
 )
 from lakehouse.site import INTERRUPTED, Site
-from lakehouse.sources import Download, Offer, Seen
+from lakehouse.sources import Download, Offer, Seen, Source
 from lakehouse.sources.files import FileOffer, origin_of, storable
 from lakehouse.sources.push import PushOffer
 from lakehouse.storage import Staged
 
-__all__ = ["land", "land_bytes", "land_file", "manifest", "settle"]
+__all__ = ["land", "land_bytes", "land_file", "manifest", "settle", "waiting"]
 
 _BATCH_FILES = 1000  # published, synced and recorded together
 _BATCH_BYTES = 256 << 20
@@ -53,17 +53,48 @@ def land(site: Site, name: str) -> Landed:
 
     Raises:
         NotFoundError: there is no such source.
+        ConfigError: it asks for a stretch of time, and the site has none.
         SourceError: the source as a whole cannot be read.
         StorageError: the lake's disk refused; what was published before stays landed.
         CommitError: another process has been landing this source for too long.
     """
-    source = site.config.source(name)
+    source = _asked(site, name)
     with site.storage.lock("source", name):
         landing = _Landing(site, name, source.attempts)
         with landing.recorded():
             for offer in source.offers(landing.seen, site.clock()):
                 landing.take(offer)
         return landing.result()
+
+
+def _asked(site: Site, name: str) -> Source:
+    """A source, asked for the site's stretch of time where it asks for one.
+
+    Raises:
+        NotFoundError: there is no such source.
+        ConfigError: it needs a stretch of time, and there is none.
+    """
+    source = site.config.source(name)
+    if not source.timed:
+        return source
+    if site.interval is None:
+        raise ConfigError(
+            f"source '{name}' asks for {{start}} and {{end}}, and no stretch of time was given: say --from and --to "
+            "(start= and end=), or let its job run by a schedule or every"
+        )
+    return source.during(site.interval)
+
+
+def waiting(site: Site, name: str) -> int:
+    """How many files a source has that are not landed and count as whole; nothing is fetched or recorded.
+
+    Raises:
+        NotFoundError: there is no such source.
+        SourceError: the source as a whole cannot be read.
+    """
+    source = site.config.source(name)
+    seen = Seen(site.ledger.sightings(name).values())
+    return sum(not offer.unchanged and offer.settling <= 0 for offer in source.offers(seen, site.clock()))
 
 
 def land_file(site: Site, name: str, path: Path) -> Landed:
@@ -237,7 +268,9 @@ class _Landing:
     def _begin(self) -> None:
         """Record the execution before the first byte is written; a landing with nothing to do has none."""
         if self.execution == 0:
-            self.execution = self.site.begin("Land", self.about, {})
+            interval = {} if self.site.interval is None else self.site.interval.plain()
+            said: dict[str, Value] = {f"interval_{end}": moment for end, moment in interval.items()}
+            self.execution = self.site.begin("Land", self.about, said)
             point("land.begun")
 
     def _fetch(self, offer: Offer) -> _Arrival | None:

@@ -9,46 +9,57 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-import uuid
 from collections.abc import Callable, Sequence
 
 from lakehouse import config, curation, landing
 from lakehouse.config import Job
 from lakehouse.errors import CommitError, LakehouseError, MetadataError, SourceError, StorageError
-from lakehouse.records import Context, Curated, ExecutionState, Landed, Note, Ran
+from lakehouse.records import Context, Curated, Execution, ExecutionState, Interval, Landed, Note, Progress, Ran, Value
 from lakehouse.site import Site
-from lakehouse.timeline import runs
+from lakehouse.timeline import queue, runs
 
 __all__ = ["run"]
 
 
-def run(site: Site, name: str, *, downstream: bool = False, sleep: Callable[[float], None] = time.sleep) -> Ran:
+def run(  # noqa: PLR0913  # what a run may be told, by name
+    site: Site,
+    name: str,
+    *,
+    downstream: bool = False,
+    interval: Interval | None = None,
+    trigger: str = "hand",
+    waiting: Execution | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Ran:
     """Run a job now, with its retries.
 
     Args:
         site: the opened lake.
         name: the job.
         downstream: refresh the derived datasets too that are made from the job's, by whatever way.
+        interval: the stretch of time that its sources are asked for.
+        trigger: why it runs, for the record.
+        waiting: the run, where it has waited in the queue; it knows its own interval.
         sleep: waits between tries, seconds.
 
     Raises:
         NotFoundError: no such job.
         ConfigError: the function of one of its datasets cannot be loaded. Nothing was done.
-        CommitError: the job is running already; says who runs it. Nothing was done.
+        CommitError: the job is running already; says who runs it. Or the run does not wait any more. Nothing was done.
     """
     job = site.config.job(name)
     further = config.downstream(site.config, job.datasets) if downstream else ()
     datasets = config.in_order(site.config, (*job.datasets, *further))
     config.load_functions(site.config, datasets)
     started = time.monotonic()
-    stamp = site.clock().strftime("%Y%m%dT%H%M%SZ")
-    identity = f"{name}/{stamp}-{uuid.uuid4().hex[:6]}"
-    contexts = (Context("Run", identity), Context("Job", name))
-    inside = dataclasses.replace(site, contexts=contexts, parents=(contexts,))
+    identity = queue.identity(name, site.clock()) if waiting is None else str(waiting.properties["run"])
+    contexts = queue.contexts_of(identity, name)
+    interval = interval if waiting is None else queue.interval_of(waiting)
+    inside = dataclasses.replace(site, contexts=contexts, parents=(contexts,), interval=interval)
     with site.storage.lock("job", name, wait=0):
         site.listener.run(contexts, ExecutionState.RUNNING)
         try:
-            done = _tried(inside, job, identity, datasets, sleep)
+            done = _Run(inside, job, identity, datasets, trigger, waiting).tried(sleep)
         except BaseException as error:
             site.listener.run(contexts, ExecutionState.FAILED, site.redacted(error))
             raise
@@ -57,82 +68,114 @@ def run(site: Site, name: str, *, downstream: bool = False, sleep: Callable[[flo
     return dataclasses.replace(done, seconds=time.monotonic() - started)
 
 
-def _ended(site: Site, number: int, done: Ran) -> Ran:
-    """What was done, with the run's end recorded; where that fails (a full disk), whoever reads next ends it.
+class _Run:
+    """One run under way."""
 
-    A run that failed already has told why.
-    """
-    state = ExecutionState.COMPLETE if done.ok else ExecutionState.FAILED
-    try:
-        runs.end(site, number, state, "\n".join(done.errors))
-    except LakehouseError as error:
-        return done if done.errors else dataclasses.replace(done, errors=(_safe(site, error),))
-    return done
+    def __init__(  # noqa: PLR0913, PLR0917  # its parts
+        self, site: Site, job: Job, identity: str, datasets: Sequence[str], trigger: str, waiting: Execution | None
+    ) -> None:
+        self._site = site
+        self._job = job
+        self._identity = identity
+        self._datasets = datasets
+        self._said: dict[str, Value] = {"trigger": trigger} if waiting is None else {}
+        if site.interval is not None and waiting is None:
+            self._said |= {f"interval_{end}": moment for end, moment in site.interval.plain().items()}
+        self._waiting = waiting
 
+    def tried(self, sleep: Callable[[float], None]) -> Ran:
+        """One try, and more while they may help; recorded as one run from the first that the ledger lets begin."""
+        done = Ran(self._job.name, self._identity)
+        with contextlib.ExitStack() as recorded:
+            for attempt in range(self._job.retries.attempts):
+                if attempt:
+                    sleep(self._job.retries.wait(attempt))
+                try:
+                    if self._site.run is None:
+                        self._begin(recorded)
+                except CommitError:
+                    raise
+                except LakehouseError as error:  # nothing can be recorded, so nothing is done
+                    done = Ran(self._job.name, self._identity, errors=(_safe(self._site, error),))
+                    again = _may_pass(error)
+                else:
+                    tried, again = self._once()
+                    landed, curated = (*done.landed, *tried.landed), (*done.curated, *tried.curated)
+                    done = dataclasses.replace(tried, landed=landed, curated=curated)
+                if not again:
+                    break
+            return done if self._site.run is None else self._ended(self._site.run, done)
 
-def _tried(site: Site, job: Job, identity: str, datasets: Sequence[str], sleep: Callable[[float], None]) -> Ran:
-    """One try, and more while they may help; recorded as one run from the first that the ledger lets begin."""
-    done = Ran(job.name, identity)
-    with contextlib.ExitStack() as recorded:
-        for attempt in range(job.retries.attempts):
-            if attempt:
-                sleep(job.retries.backoff.total_seconds() * 2 ** (attempt - 1))
-            try:
-                if site.run is None:
-                    _abreast(site, job, datasets)
-                    site = dataclasses.replace(site, run=recorded.enter_context(runs.started(site, site.contexts)))
-            except LakehouseError as error:  # nothing can be recorded, so nothing is done
-                done, again = Ran(job.name, identity, errors=(_safe(site, error),)), _may_pass(error)
-            else:
-                tried, again = _once(site, job, identity, datasets)
-                landed, curated = (*done.landed, *tried.landed), (*done.curated, *tried.curated)
-                done = dataclasses.replace(tried, landed=landed, curated=curated)
-            if not again:
-                break
-        return done if site.run is None else _ended(site, site.run, done)
+    def _begin(self, recorded: contextlib.ExitStack) -> None:
+        """Record the run, if the ledger is not older than the lake: it would give a number that was given already.
 
+        Raises:
+            MetadataError: it is.
+            CommitError: the job runs on another machine, or the run does not wait any more.
+        """
+        site = self._site
+        runs.close_killed(site)
+        site.interrupted(runs.RUN, Context("Job", self._job.name))
+        for name in self._datasets:
+            curation.abreast(site, name)
+        beat = recorded.enter_context(runs.started(site, site.contexts, self._said, self._waiting))
 
-def _abreast(site: Site, job: Job, datasets: Sequence[str]) -> None:
-    """Make sure that the ledger is not older than the lake: the run would get a number that was given already.
+        def report(progress: Progress) -> None:
+            beat.progress = progress
+            site.report(progress)
 
-    Raises:
-        MetadataError: it is.
-    """
-    runs.close_killed(site)
-    site.interrupted(runs.RUN, Context("Job", job.name))
-    for name in datasets:
-        curation.abreast(site, name)
+        self._site = dataclasses.replace(site, run=beat.run, report=report)
 
+    def _ended(self, number: int, done: Ran) -> Ran:
+        """What was done, with the run's end recorded; where that fails (a full disk), whoever reads next ends it.
 
-def _once(site: Site, job: Job, identity: str, datasets: Sequence[str]) -> tuple[Ran, bool]:
-    """One try, and whether another may help."""
-    landed: list[Landed] = []
-    curated: list[Curated] = []
-    errors: list[str] = []
-    again = False
-    failed: set[str] = set()  # the datasets that are not as new as they could be
-
-    def curate(name: str) -> None:
-        behind = [one for one in site.config.dataset(name).upstream if one in failed]
-        failed.add(name)
-        done = curation.curate(site, name)
-        if not behind:
-            failed.discard(name)
-        curated.append(dataclasses.replace(done, notes=(*done.notes, *(_stale(name, one) for one in behind))))
-
-    sources = dict.fromkeys(source for name in datasets for source in site.config.dataset(name).source_names)
-    steps: list[Callable[[], None]] = [
-        *[lambda s=source: landed.append(landing.land(site, s)) for source in sources],
-        *[lambda d=dataset: curate(d) for dataset in datasets],
-    ]
-    for step in steps:
+        A run that failed already has told why.
+        """
+        state = ExecutionState.COMPLETE if done.ok else ExecutionState.FAILED
+        state = ExecutionState.CANCELED if self._canceled(number) and not done.ok else state
         try:
-            step()
+            runs.end(self._site, number, state, "\n".join(done.errors))
         except LakehouseError as error:
-            errors.append(_safe(site, error))
-            again = again or _may_pass(error)
-    again = again or any(source.failed for source in landed)
-    return Ran(job.name, identity, tuple(landed), tuple(curated), tuple(errors)), again
+            return done if done.errors else dataclasses.replace(done, errors=(_safe(self._site, error),))
+        return done
+
+    def _canceled(self, number: int) -> str:
+        """Why it is to be no more, where somebody asked for that."""
+        found = self._site.ledger.get_executions(ids=[number], only=["stop"])
+        return "".join(str(run.properties.get("stop", "")) for run in found)
+
+    def _once(self) -> tuple[Ran, bool]:
+        """One try, and whether another may help."""
+        site = self._site
+        landed: list[Landed] = []
+        curated: list[Curated] = []
+        errors: list[str] = []
+        again = False
+        failed: set[str] = set()  # the datasets that are not as new as they could be
+
+        def curate(name: str) -> None:
+            behind = [one for one in site.config.dataset(name).upstream if one in failed]
+            failed.add(name)
+            done = curation.curate(site, name)
+            if not behind:
+                failed.discard(name)
+            curated.append(dataclasses.replace(done, notes=(*done.notes, *(_stale(name, one) for one in behind))))
+
+        sources = dict.fromkeys(source for name in self._datasets for source in site.config.dataset(name).source_names)
+        steps: list[Callable[[], None]] = [
+            *[lambda s=source: landed.append(landing.land(site, s)) for source in sources],
+            *[lambda d=dataset: curate(d) for dataset in self._datasets],
+        ]
+        for step in steps:
+            if why := self._canceled(site.run or 0):
+                return Ran(self._job.name, self._identity, tuple(landed), tuple(curated), (*errors, why)), False
+            try:
+                step()
+            except LakehouseError as error:
+                errors.append(_safe(site, error))
+                again = again or _may_pass(error)
+        again = again or any(source.failed for source in landed)
+        return Ran(self._job.name, self._identity, tuple(landed), tuple(curated), tuple(errors)), again
 
 
 def _stale(dataset: str, behind: str) -> Note:

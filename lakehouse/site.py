@@ -161,7 +161,7 @@ class Site:
         known = {**self.captured, **properties}
         execution = Execution(kind, state=ExecutionState.RUNNING, properties=known, custom_properties=parameters or {})
         put = self.ledger.put_execution(execution, links, self._contexts(about), parents=self.parents)
-        self._told(put.execution_id)
+        self.told(put.execution_id)
         return put.execution_id
 
     def abreast(self) -> None:
@@ -225,7 +225,7 @@ class Site:
         put = self.ledger.put_execution(record, links, self._contexts(about), sightings=sightings)
         if state is not ExecutionState.RUNNING:
             point("site.ended")
-            self._told(execution)
+            self.told(execution)
             self.keep([execution])
         return put
 
@@ -250,7 +250,7 @@ class Site:
         if missing:
             self.abreast()
         for execution in missing:  # whose end may not have been told either
-            self._told(execution)
+            self.told(execution)
         self.keep(missing)
 
     def fail(self, execution: int, kind: str, about: Context | None, error: BaseException | str) -> None:
@@ -270,7 +270,8 @@ class Site:
             text = f"{type(error).__name__}: (it cannot be told)"
         return "\n".join(printable(line) for line in self.config.redact(text).splitlines())[:_LONGEST_ERROR]
 
-    def _told(self, execution: int) -> None:
+    def told(self, execution: int) -> None:
+        """Let the listener know that an execution began or ended."""
         self.listener.execution(self.ledger, execution, self.contexts)
 
     def _contexts(self, about: Context | None) -> tuple[Context, ...]:

@@ -1,14 +1,17 @@
-"""Durations and sizes as people write them in YAML: ``30s``, ``1h30m``, ``512MB``."""
+"""Durations, sizes and time zones as people write them in YAML: ``30s``, ``1h30m``, ``512MB``, ``Europe/Oslo``."""
 
 from __future__ import annotations
 
 import re
+import zoneinfo
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
-__all__ = ["Duration", "Size", "duration", "size", "written"]
+from lakehouse.errors import nearest
+
+__all__ = ["Duration", "Size", "Timezone", "duration", "size", "written"]
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "y": 365 * 86400}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|y))+")
@@ -69,5 +72,15 @@ def size(value: Any) -> int:
     return int(float(match[1]) * _BYTES.get(match[2], 1))
 
 
+def _timezone(value: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        near = nearest(value, zoneinfo.available_timezones())
+        raise ValueError(f"not a time zone.{near if near.startswith(' Did') else ''}") from None
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(duration), PlainSerializer(written, when_used="json")]
 Size = Annotated[int, BeforeValidator(size)]
+Timezone = Annotated[str, AfterValidator(_timezone)]

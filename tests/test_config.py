@@ -469,7 +469,7 @@ def test_a_job_is_read(project):
     )
     job = project.load().job("nightly")
     assert job.datasets == ("aviation/flights",)
-    assert job.cron.hours == (2,)
+    assert job.times.cron.hours == (2,)
     assert (job.retries.attempts, job.retries.backoff) == (3, timedelta(minutes=1))
     assert (job.timeout, job.misfire_grace, job.enabled) == (timedelta(hours=2), timedelta(minutes=10), False)
 
@@ -479,7 +479,7 @@ def test_a_jobs_time_zone_is_the_lakes_unless_it_has_one(project):
     assert project.load().job("nightly").timezone == "UTC"
     project("lakehouse.yaml", "timezone: Asia/Tokyo\n")
     assert project.load().job("nightly").timezone == "Asia/Tokyo"
-    assert project.load().job("nightly").cron is None
+    assert project.load().job("nightly").times is None
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,9 @@ import lakehouse
 from lakehouse import Lake, errors, formats
 from lakehouse.cli import program
 from lakehouse.config.features import FeatureSet
+from lakehouse.config.jobs import Job, Retries, Windows
 from lakehouse.config.loading import SOURCES, load
-from lakehouse.config.models import Dataset, Job, Retries, Settings
+from lakehouse.config.models import Dataset, Settings
 from lakehouse.config.openlineage import OpenLineage, Transport
 from lakehouse.config.validation import HistoryPolicy, Validation
 from lakehouse.formats import Format
@@ -289,7 +290,7 @@ RULES = {*Rule, "min_fraction", "min_count", "min_mass"}  # and what makes one a
         ("Features", "###", fields(Feature) - NOT_IN_FILES.keys()),
         ("Severity and action", "###", RULES),
         ("Validation", "###", fields(Validation)),
-        ("Jobs", "##", fields(Job) - {"name"}),
+        ("Jobs", "##", fields(Job, Windows) - {"name"}),
         ("Feature sets", "##", fields(FeatureSet) - {"name"}),
         ("OpenLineage", "##", fields(OpenLineage, Transport)),
     ],
@@ -300,7 +301,7 @@ def test_the_configuration_page_has_every_key_and_no_other(title, level, known):
 
 def test_the_configuration_page_has_every_key_of_what_stands_inside_a_key():
     inner = (Domain, Length, Presence, Valency, Unique, Limits, RowBounds, Ratio, Check, HistoryPolicy)
-    for words, models in ((section("Datasets"), inner), (section("Jobs"), (Retries,))):
+    for words, models in ((section("Datasets"), inner), (section("Jobs"), (Retries, Windows))):
         assert {name for name in fields(*models) if not re.search(rf"\b{name}\b", words)} == set()
 
 

@@ -5,11 +5,14 @@ import os
 import signal
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 
-from lakehouse.scheduler import verdict
-from lakehouse.scheduler.children import Children, Finished
+from lakehouse import config
+from lakehouse.scheduler import workers as workers_module
+from lakehouse.scheduler.verdicts import verdict
+from lakehouse.scheduler.workers import Finished, Workers
 
 SLOW = """
 import time
@@ -159,11 +162,25 @@ def test_a_job_that_another_process_runs_is_skipped_and_says_who(project, serve)
     serving.wait_for("finished")
 
 
-def test_a_job_whose_last_run_goes_on_is_not_started_again(slow, serve):
+def test_what_comes_due_while_a_job_runs_waits_for_it_as_one_run(slow, serve):
     slow.change("jobs/nightly", "", "every: 1s")
     serving = serve("--grace", "0")
-    assert serving.wait_for("skipped", job="nightly")[0]["reason"] == "its last run is not finished"
+    serving.wait_for("started", job="nightly")
+    with slow.lake() as lake:
+        eventually(lambda: lake.status().jobs[0].waiting == 1)
+        time.sleep(1.5)
+        assert lake.status().jobs[0].waiting == 1
     assert len(serving.events("started")) == 1
+
+
+def test_what_comes_due_while_a_job_runs_is_skipped_where_it_says_so(slow, serve):
+    slow.change("jobs/nightly", "", "every: 1s\nwhen_busy: skip")
+    serve("--grace", "0")
+    eventually((slow.folder / "curating").exists)
+    with slow.lake() as lake:
+        eventually(lambda: [run for run in lake.runs("nightly") if run.state == "skipped"])
+        assert {run.error for run in lake.runs("nightly")} == {"", "the job's last run was not finished"}
+        assert lake.status().jobs[0].waiting == 0
 
 
 def test_one_slow_job_does_not_hold_up_another(slow, serve):
@@ -206,32 +223,93 @@ def test_a_lake_without_a_scheduled_job_is_a_configuration_error(project):
     assert err.startswith("ConfigError: configs/jobs: no enabled job has a schedule")
 
 
-# Children, without a timer
+# Processes, without a timer
+
+
+def loaded(project):
+    return config.load(project.folder / "configs")
 
 
 @pytest.fixture
-def children(project):
-    return Children(["--configs", str(project.folder / "configs")])
+def workers(project):
+    made = []
+
+    def make():
+        made.append(Workers(loaded(project)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.refuse_more()
+        one.end()
 
 
-def test_a_child_that_does_not_heed_sigterm_is_killed(slow, children, monkeypatch):
+def queued(project):
+    """The number of a run of the nightly job that waits."""
+    with project.lake() as lake:
+        due = lake.backfill("nightly", "2026-01-01T00:00Z", "2026-01-02T00:00Z", queue=True)
+    return due[-1].number
+
+
+def nobody(why):
+    raise AssertionError(why)
+
+
+def test_a_process_that_does_not_heed_sigterm_is_killed(slow, workers, monkeypatch):
     (slow.folder / "slow.py").write_text("import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [15])\n" + SLOW)
+    slow.change("jobs/nightly", "", "every: 12h")
     monkeypatch.chdir(slow.folder)
-    monkeypatch.setattr("lakehouse.scheduler.children._PATIENCE", 0.5)
-    ended = []
-    running = threading.Thread(target=lambda: ended.append(children.run("nightly", None)))
+    monkeypatch.setattr(workers_module, "PATIENCE", 0.5)
+    ended, made, number = [], workers(), queued(slow)
+    job = loaded(slow).job("nightly")
+    running = threading.Thread(target=lambda: ended.append(made.run(number, job, nobody)))
     running.start()
     eventually((slow.folder / "curating").exists)
-    children.end()
+    made.end()
     running.join(timeout=PATIENCE)
     assert [(done.status, done.stopped) for done in ended] == [(-signal.SIGKILL, True)]
     with slow.lake() as lake:
+        assert [(run.state, run.tries) for run in lake.runs(limit=3)][:2] == [("queued", 2), ("failed", 1)]
         assert not [problem for problem in lake.check() if not problem.harmless]
 
 
-def test_no_child_starts_once_the_scheduler_stops(children):
-    assert children.refuse_more() == 0
-    assert children.run("nightly", None) is None
+def test_a_run_that_takes_too_much_memory_is_killed_and_counts_as_failed(slow, workers):
+    slow.change("jobs/nightly", "", "every: 12h\nmemory: 300MiB")
+    (slow.folder / "slow.py").write_text(
+        SLOW.replace("time.sleep(60)", "kept = bytearray(b'x' * 400_000_000); time.sleep(60)")
+    )
+    made, number, told = workers(), queued(slow), []
+
+    def give_up(why):
+        told.append(why)
+        with slow.lake() as lake:
+            lake.give_up(number, why)
+
+    done = made.run(number, loaded(slow).job("nightly"), give_up)
+    assert done.why == told[0]
+    assert "more than its memory (300 MiB)" in done.why
+    with slow.lake() as lake:
+        run = next(run for run in lake.runs() if run.number == number)
+        assert (run.state, run.error) == ("failed", done.why)
+
+
+def test_a_process_does_one_run_after_another_while_it_holds_no_code_of_the_users(project, workers):
+    project.change("jobs/nightly", "", "every: 12h")
+    made, job = workers(), loaded(project).job("nightly")
+    first = queued(project)
+    assert made.run(first, job, nobody).status == 0
+    worker = made._idle[0].process.pid
+    assert made.run(first - 1, job, nobody).status == 0
+    assert [one.process.pid for one in made._idle] == [worker]
+    made.adopt(loaded(project))
+    assert made._idle == []
+
+
+def test_no_run_starts_once_the_scheduler_stops(project, workers):
+    project.change("jobs/nightly", "", "every: 12h")
+    made = workers()
+    assert made.refuse_more() == 0
+    assert made.run(1, loaded(project).job("nightly"), nobody) is None
 
 
 # What a run's end is called
@@ -266,3 +344,78 @@ def test_a_run_that_took_an_odd_batch_is_a_warning_that_says_what_is_odd(project
 
 def test_a_bug_in_a_run_is_logged_with_its_traceback():
     assert verdict(Finished(1, 1.0, trouble="Traceback: it broke"))[2]["stderr"] == "Traceback: it broke"
+
+
+# Losing nothing
+
+
+def test_a_run_whose_process_is_killed_is_done_again(slow, serve):
+    (slow.folder / "slow.py").write_text(SLOW.replace("60", "3"))
+    slow.change("jobs/nightly", "", "every: 1h\nat: null")
+    slow.change("jobs/nightly", "every: 1h\nat: null", "every: 2s")
+    serving = serve()
+    eventually((slow.folder / "curating").exists)
+    with slow.lake() as lake:
+        run = lake.status().jobs[0].running
+        os.kill(run.pid, signal.SIGKILL)
+        serving.wait_for("failed", number=run.number)
+        eventually(lambda: [one for one in lake.runs() if one.tries == 2 and one.state == "done"])
+        states = {one.number: (one.state, one.error) for one in lake.runs()}
+        assert states[run.number] == ("failed", "interrupted")
+    assert serving.stop() == 0
+    assert slow.read().height == 2
+
+
+def test_two_schedulers_of_one_lake_do_every_time_once(project, serve):
+    project.change("jobs/nightly", "", "every: 1s\ncatch_up: all")
+    project.deliver("1.csv", project.morning)
+    servings = [serve(), serve()]
+    with project.lake() as lake:
+        eventually(lambda: sum(run.state == "done" for run in lake.runs(limit=None)) >= 6)
+    assert [serving.stop() for serving in servings] == [0, 0]
+    with project.lake() as lake:
+        due = [run.due for run in lake.runs(limit=None)][::-1]
+        assert due == [due[0] + timedelta(seconds=n) for n in range(len(due))]
+    assert project.read().height == 2
+
+
+def test_new_files_are_noticed_and_taken_in(project, serve):
+    project.change("jobs/nightly", "", "watch: flights\npoll: 1s")
+    serving = serve()
+    serving.wait_for("scheduled", job="nightly")
+    project.deliver("1.csv", project.morning)
+    assert serving.wait_for("finished", job="nightly")[0]["rows_curated"] == 2
+    project.deliver("2.csv", project.noon)
+    serving.wait_for("finished", count=2, job="nightly")
+    assert serving.stop() == 0
+    with project.lake() as lake:
+        assert [run.trigger for run in lake.runs()] == ["watch", "watch"]
+
+
+def test_a_changed_configuration_is_taken_and_a_wrong_one_told_and_not_taken(project, serve):
+    project.change("jobs/nightly", "", "every: 1h")
+    serving = serve()
+    serving.wait_for("scheduled", job="nightly", when="every 1h")
+    project.change("jobs/nightly", "every: 1h", "evry: 1s")
+    serving.process.send_signal(signal.SIGHUP)
+    told = serving.wait_for("configuration_refused")[0]
+    assert "configs/jobs/nightly.yaml" in told["error"]
+    assert "every" in told["error"]
+    project.change("jobs/nightly", "evry: 1s", "every: 1s")
+    serving.wait_for("configuration_read")
+    serving.wait_for("finished", job="nightly")
+    assert serving.stop() == 0
+
+
+def test_a_run_can_be_canceled_from_elsewhere(slow, serve):
+    slow.change("jobs/nightly", "", "every: 1s\nwhen_busy: skip")
+    serving = serve("--grace", "0")
+    eventually((slow.folder / "curating").exists)
+    with slow.lake() as lake:
+        number = lake.status().jobs[0].running.number
+        assert lake.cancel(number).state == "running"
+        eventually(lambda: next(run for run in lake.runs() if run.number == number).state == "canceled")
+    serving.wait_for("started", count=2)
+    assert serving.stop() == 0
+    with slow.lake() as lake:
+        assert not [problem for problem in lake.check() if not problem.harmless]

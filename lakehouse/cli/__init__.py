@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from lakehouse.cli import catalog, look, online, upkeep, versions, work
+from lakehouse.cli import catalog, jobs, look, online, upkeep, versions, work
 from lakehouse.cli.features import features
 from lakehouse.cli.schema import schema
 from lakehouse.cli.session import Doors, shared_options, speak_safely
@@ -40,6 +40,7 @@ def program() -> None:
 program.params[:0] = shared_options(hidden=False)
 for command in (
     *work.COMMANDS,
+    *jobs.COMMANDS,
     *catalog.COMMANDS,
     *look.COMMANDS,
     *online.COMMANDS,
@@ -55,6 +56,7 @@ for command in (
 program.sections = (
     ("Set up", ("init", "check")),
     ("Work", ("land", "curate", "run", "serve")),
+    ("Jobs", ("status", "runs", "pause", "resume", "cancel", "backfill")),
     ("Look", ("list", "show", "search", "read", "sql", "changes", "history")),
     ("Evolve", ("schema", "statistics", "validate")),
     ("Versions", ("tag", "diff", "pin", "export", "import")),

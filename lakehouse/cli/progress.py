@@ -13,7 +13,7 @@ from lakehouse.cli import output
 from lakehouse.cli.session import Session
 from lakehouse.records import Progress, Report, silent
 
-__all__ = ["shown"]
+__all__ = ["amount", "shown"]
 
 _EVERY = 10.0  # seconds between two plain lines of one step
 _SOON = 0.2  # seconds before which a rate means nothing
@@ -44,10 +44,12 @@ class _Lines:
         if progress.finished or now - self._last.setdefault(key, now) < _EVERY:
             return
         self._last[key] = now
-        click.echo(f"{progress.step} {progress.subject}: {_amount(progress)}", err=True)
+        click.echo(f"{progress.step} {progress.subject}: {amount(progress)}", err=True)
 
 
-def _amount(progress: Progress) -> str:
+def amount(progress: Progress) -> str:
+    """How far work is, for people."""
+
     def text(number: int) -> str:
         return (
             output.size(number) if progress.unit == "bytes" else output.count(number, progress.unit.removesuffix("s"))
@@ -78,7 +80,7 @@ def _bars() -> Iterator[Report]:
                 tasks[key] = (view.add_task(label, total=progress.total, amount="", rate=""), time.monotonic())
             task, began = tasks[key]
             rate = _rate(progress, time.monotonic() - began)
-            view.update(task, completed=progress.done, total=progress.total, amount=_amount(progress), rate=rate)
+            view.update(task, completed=progress.done, total=progress.total, amount=amount(progress), rate=rate)
 
         yield report
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lakehouse.errors import ConfigError, LakehouseError, nearest
+from lakehouse.errors import ConfigError, LakehouseError, Stopped, TimedOut, nearest
 from lakehouse.records import Repaired, Report, printable, silent
+from lakehouse.stopping import catch_signals
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
 
-__all__ = ["Doors", "Session", "Stopped", "Verb", "catch_signals", "shared_options", "tfmd_format", "time_limit"]
+__all__ = ["Doors", "Session", "Verb", "shared_options", "speak_safely", "tfmd_format"]
 
 tfmd_format = click.option(
     "--format",
@@ -75,47 +73,6 @@ class Session:
             return
         lines = "\n".join(printable(line) for line in message.splitlines())
         click.echo(f"{click.style(kind, fg='red', bold=True)}: {lines}", err=True)
-
-
-class Stopped(BaseException):
-    """SIGTERM or SIGINT came; unwinds to the command line, past every ``except Exception``."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-class TimedOut(BaseException):
-    """A run took longer than its job's timeout; unwinds as `Stopped` does."""
-
-
-@contextlib.contextmanager
-def time_limit(limit: timedelta | None, what: str) -> Iterator[None]:
-    """Stop what runs inside after so long, by raising `TimedOut`; None is no limit."""
-    if limit is None:
-        yield
-        return
-
-    def late(_: int, __: FrameType | None) -> None:
-        raise TimedOut(f"{what} took longer than its timeout ({limit}) and was stopped")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, limit.total_seconds())
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def catch_signals() -> None:
-    """Turn SIGTERM and SIGINT into `Stopped`, so that locks are let go and records closed."""
-
-    def stop(number: int, _: FrameType | None) -> None:
-        raise Stopped(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
 
 
 def _set(context: click.Context, parameter: click.Parameter, value: Any) -> None:

@@ -5,16 +5,28 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import click
 
 from lakehouse.cli import output, progress
-from lakehouse.cli.session import Session, Verb, time_limit
+from lakehouse.cli.session import Session, Verb
 from lakehouse.records import Curated, Landed, printable
+from lakehouse.stopping import time_limit
 
 __all__ = ["COMMANDS"]
+
+
+def during(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say what stretch of time sources are asked for."""
+    for option in (
+        click.option("--to", "end", metavar="MOMENT", help="Where it ends, itself left out: {end}."),
+        click.option("--from", "start", metavar="MOMENT", help="Where the stretch of time begins that {start} is."),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command(cls=Verb)
@@ -95,8 +107,11 @@ def check(context: click.Context, repair: bool) -> None:
     help="Land this file, whether or not the source would find it; - is standard input. May be given again.",
 )
 @click.option("--name", metavar="NAME", help="What the bytes of one --file are called; - needs it.")
+@during
 @click.pass_context
-def land(context: click.Context, source: str, files: tuple[str, ...], name: str | None) -> None:
+def land(  # noqa: PLR0913, PLR0917  # its options
+    context: click.Context, source: str, files: tuple[str, ...], name: str | None, start: str | None, end: str | None
+) -> None:
     r"""Copy a source's new files into the raw zone, untouched.
 
     Exit status 1 when a file could not be read; the others are landed.
@@ -119,7 +134,8 @@ def land(context: click.Context, source: str, files: tuple[str, ...], name: str 
             with click.open_file(files[0], "rb") as stream:
                 done = lake.land_bytes(source, name, stream)
         else:
-            done = _together([lake.land_file(source, path) for path in files]) if files else lake.land(source)
+            landed = [lake.land_file(source, path) for path in files]
+            done = _together(landed) if landed else lake.land(source, start=start, end=end)
     line = f"landed {done.source}: {output.landed_line(done)} ({done.seconds:.1f} s)"
     context.exit(_said(session, done, line, ok=not done.failed))
 
@@ -170,8 +186,9 @@ def curate(context: click.Context, dataset: str, again: bool, raw: tuple[str, ..
 @click.command(cls=Verb)
 @click.argument("job")
 @click.option("--downstream", is_flag=True, help="Refresh also what is derived from the job's datasets outside of it.")
+@during
 @click.pass_context
-def run(context: click.Context, job: str, *, downstream: bool) -> None:
+def run(context: click.Context, job: str, start: str | None, end: str | None, *, downstream: bool) -> None:
     r"""Land and curate all datasets of a job, once, now.
 
     Each dataset comes after those that it is made from. What fails is told and stops nothing else. Exit
@@ -190,7 +207,7 @@ def run(context: click.Context, job: str, *, downstream: bool) -> None:
         session.lake(report) as lake,
         time_limit(lake.config.job(job).timeout, f"job '{job}'"),
     ):
-        ran = lake.run(job, downstream=downstream)
+        ran = lake.run(job, downstream=downstream, start=start, end=end)
     if session.as_json:
         output.tell({**output.plain(ran), "ok": ran.ok})
     elif not (session.quiet and ran.ok):
@@ -225,14 +242,13 @@ def serve(session: Session, grace: float, parallel: int) -> None:
 
     Each run is a process of its own; one run of a job at a time. Logs go to stderr, as JSON lines
     when that is not a terminal. SIGTERM or Ctrl-C starts no more runs and waits for those under way;
-    the second one stops them at once. The configuration's schedules are read at the start.
+    the second one stops them at once, and they are done again by whoever serves next. When the configuration's
+    files change, or on SIGHUP, it is read again; one that is wrong is told, and the old one kept.
     """
     from lakehouse import scheduler  # noqa: PLC0415  # only this command needs it
 
-    arguments = ["--configs", session.configs, *(["--env", session.env] if session.env else [])]
-    with session.lake() as lake:
-        readable = sys.stderr.isatty() and not session.as_json
-        scheduler.serve(lake, arguments, grace=grace, parallel=parallel, readable=readable)
+    readable = sys.stderr.isatty() and not session.as_json
+    scheduler.serve(session.lake, grace=grace, parallel=parallel, readable=readable)
 
 
 def _said(session: Session, done: Landed | Curated, line: str, *, ok: bool) -> int:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from lakehouse.config.cron import Cron
 from lakehouse.config.datasets import change_dataset, dataset_file, schema_text
 from lakehouse.config.derived import derivation, downstream, in_order
 from lakehouse.config.dotted import curate_function, load_functions, load_object
@@ -14,8 +13,9 @@ from lakehouse.config.editing import GONE, Edit
 from lakehouse.config.features import FeatureName, FeatureSet, feature_name
 from lakehouse.config.feeds import CodeTable, Feed
 from lakehouse.config.flow import flow
+from lakehouse.config.jobs import Job, Retries
 from lakehouse.config.loading import load
-from lakehouse.config.models import Config, Dataset, Job, Retries, Tolerance
+from lakehouse.config.models import Config, Dataset, Tolerance
 from lakehouse.config.openlineage import OpenLineage, Transport
 from lakehouse.config.snapshot_time import name_pattern
 from lakehouse.config.validation import HistoryPolicy, Validation
@@ -24,7 +24,6 @@ __all__ = [
     "GONE",
     "CodeTable",
     "Config",
-    "Cron",
     "Dataset",
     "Edit",
     "FeatureName",

@@ -18,7 +18,8 @@ from lakehouse.config.derived import cycles, input_problems
 from lakehouse.config.dotted import format_class, load_object
 from lakehouse.config.feature_sets import feature_problems
 from lakehouse.config.features import FeatureSet
-from lakehouse.config.models import Config, Dataset, Job, Settings
+from lakehouse.config.jobs import Job, job_problems
+from lakehouse.config.models import Config, Dataset, Settings
 from lakehouse.config.openlineage import OpenLineage
 from lakehouse.config.problems import File, Problems
 from lakehouse.config.reading import laid
@@ -79,11 +80,12 @@ class _Loading:
         settings, settings_file = self._settings()
         self._unknown_files()
         root = self._root(settings.root, settings_file)
-        sources = self._sources(tuple(root / zone for zone in _ZONES))
+        sources = self._sources(tuple(root / zone for zone in _ZONES), settings.timezone)
         datasets = self._datasets()
         jobs = self._jobs(settings.timezone)
         feature_sets = self._feature_sets()
-        self._references(datasets, jobs, sources)
+        self._references(datasets, sources)
+        self._job_references(jobs, sources, settings.pools)
         self._feature_references(feature_sets, datasets)
         metadata = self._metadata(settings.metadata, root, settings_file)
         self._hide_openlineage(settings.openlineage)
@@ -102,6 +104,7 @@ class _Loading:
             jobs=jobs,
             feature_sets=feature_sets,
             online=SecretStr(online),
+            pools=settings.pools,
             redact=self._secrets.redact,
         )
 
@@ -209,13 +212,13 @@ class _Loading:
         self._files[kind][name] = file
         return True
 
-    def _sources(self, zones: tuple[Path, ...]) -> dict[str, Source]:
+    def _sources(self, zones: tuple[Path, ...], timezone: str | None) -> dict[str, Source]:
         found = {}
         for _, parts, file in self._yaml_files("sources"):
             if self._keep("sources", parts[-1], file):
                 source = self._source(file)
                 if source is not None:
-                    found[parts[-1]] = source.within(self._project, self._secrets.redact, zones)
+                    found[parts[-1]] = source.within(self._project, self._secrets.redact, zones, timezone)
         return found
 
     def _source(self, file: File) -> Source | None:
@@ -336,9 +339,7 @@ class _Loading:
                 path = ("sources", name) if name in dataset.sources else ("source",)
                 self._problems.add(file, path, f"'{name}' {why}")
 
-    def _references(
-        self, datasets: Mapping[str, Dataset], jobs: Mapping[str, Job], sources: Mapping[str, Source]
-    ) -> None:
+    def _references(self, datasets: Mapping[str, Dataset], sources: Mapping[str, Source]) -> None:
         for file in self._files["datasets"].values():
             for key, source in _named_sources(file.document.data):
                 if source not in self._files["sources"]:
@@ -352,12 +353,17 @@ class _Loading:
                 self._problems.add(self._files["datasets"][name], path, text)
         for looped, path, text in cycles(datasets):
             self._problems.add(self._files["datasets"][looped], path, text)
+
+    def _job_references(self, jobs: Mapping[str, Job], sources: Mapping[str, Source], pools: Mapping[str, int]) -> None:
         for name, job in jobs.items():
-            for index, named in enumerate(job.datasets):
-                if named not in self._files["datasets"]:
-                    hint = nearest(named, self._files["datasets"]) or " There is no file in datasets/."
-                    text = f"there is no dataset '{named}'.{hint}"
-                    self._problems.add(self._files["jobs"][name], ("datasets", index), text)
+            for path, text in job_problems(job, jobs, self._files, pools):
+                self._problems.add(self._files["jobs"][name], path, text)
+            for index, watched in enumerate(job.watch):
+                source = sources.get(watched)
+                if source is not None and (not source.watchable or source.timed):
+                    why = "asks for a stretch of time" if source.timed else f"is of type {source.type}"
+                    text = f"'{watched}' {why}, and cannot be watched for new files; give the job a schedule"
+                    self._problems.add(self._files["jobs"][name], ("watch", index), text)
 
     def _feature_references(self, feature_sets: Mapping[str, FeatureSet], datasets: Mapping[str, Dataset]) -> None:
         for name, feature_set in feature_sets.items():

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import zoneinfo
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic.dataclasses
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from lakehouse.config import cron
 from lakehouse.config.features import FeatureSet
 from lakehouse.config.feeds import CodeTable, Feed, FormatEntries
 from lakehouse.config.fingerprints import fingerprint
+from lakehouse.config.jobs import Job
 from lakehouse.config.openlineage import OpenLineage
 from lakehouse.config.reading import laid, over
 from lakehouse.config.snapshot_time import LANDED, name_pattern
@@ -25,25 +23,13 @@ from lakehouse.errors import NotFoundError, nearest
 from lakehouse.formats import FORMATS, Format
 from lakehouse.schema import Schema, converts
 from lakehouse.sources import Source
-from lakehouse.units import Duration, Size
+from lakehouse.units import Duration, Size, Timezone
 
-__all__ = ["Config", "Dataset", "Job", "Retries", "Settings", "Tolerance"]
+__all__ = ["Config", "Dataset", "Settings", "Tolerance"]
 
 T = TypeVar("T")
 
 _FORBID = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-def _timezone(value: str) -> str:
-    try:
-        zoneinfo.ZoneInfo(value)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        near = nearest(value, zoneinfo.available_timezones())
-        raise ValueError(f"not a time zone.{near if near.startswith(' Did') else ''}") from None
-    return value
-
-
-Timezone = Annotated[str, AfterValidator(_timezone)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,61 +278,6 @@ class Dataset:
         return fingerprint(self, source)
 
 
-class Retries(BaseModel):
-    """How often a failed run is tried again, and the wait before the first retry (it doubles)."""
-
-    model_config = _FORBID
-
-    attempts: int = Field(1, ge=1, le=20)
-    backoff: Duration = timedelta(seconds=30)
-
-
-def _cron(value: str) -> str:
-    cron.parse(value)
-    return value
-
-
-class Job(BaseModel):
-    """Datasets that are refreshed together.
-
-    Attributes:
-        name: the file's name.
-        schedule: a five-field cron expression; with neither it nor ``every`` a job runs by hand only.
-        every: the time between two runs.
-        timezone: the IANA zone the schedule is in; the lake's own, else UTC, when the file has none.
-        timeout: after it a run counts as failed; None is no limit.
-        misfire_grace: how late a run may still start.
-    """
-
-    model_config = _FORBID
-
-    name: str
-    datasets: tuple[str, ...] = Field(min_length=1)
-    description: str = ""
-    schedule: Annotated[str, AfterValidator(_cron)] | None = None
-    every: Duration | None = None
-    timezone: Timezone = "UTC"
-    retries: Retries = Retries()
-    timeout: Duration | None = None
-    misfire_grace: Duration = timedelta(hours=1)
-    enabled: bool = True
-
-    @model_validator(mode="after")
-    def _has_one_schedule(self) -> Job:
-        if self.schedule is not None and self.every is not None:
-            raise ValueError("schedule and every are both set; keep one of them")
-        for name in ("every", "timeout"):
-            value = getattr(self, name)
-            if value is not None and value < timedelta(seconds=1):
-                raise ValueError(f"{name}: must be at least 1s")
-        return self
-
-    @property
-    def cron(self) -> cron.Cron | None:
-        """The schedule, spelled out as numbers; None for a job without one."""
-        return cron.parse(self.schedule) if self.schedule is not None else None
-
-
 class Settings(BaseModel):
     """``lakehouse.yaml`` with the chosen environment laid over it."""
 
@@ -358,6 +289,7 @@ class Settings(BaseModel):
     batch_bytes: Size = Field(4 << 30, gt=0)
     openlineage: OpenLineage | None = None
     online: SecretStr | None = None
+    pools: dict[str, Annotated[int, Field(ge=1, le=1000)]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +305,7 @@ class Config:
         batch_bytes: the most raw bytes one commit takes in.
         openlineage: where events go; None tells nobody.
         online: the online store's URL.
+        pools: how many runs of the jobs that share one may be under way at once.
     """
 
     folder: Path
@@ -387,6 +320,7 @@ class Config:
     jobs: Mapping[str, Job] = dataclasses.field(default_factory=dict)
     feature_sets: Mapping[str, FeatureSet] = dataclasses.field(default_factory=dict)
     online: SecretStr = dataclasses.field(default_factory=lambda: SecretStr(""))
+    pools: Mapping[str, int] = dataclasses.field(default_factory=dict)
     redact: Callable[[str], str] = dataclasses.field(default=str, repr=False, compare=False)
 
     @property

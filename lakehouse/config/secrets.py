@@ -43,6 +43,10 @@ class Secrets:
     def __repr__(self) -> str:
         return f"Secrets({len(self._values)} hidden)"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs to take the same secrets out of a text, and no more."""
+        return {"_environ": {}, "_folder": self._folder, "_problems": Problems(), "_values": self._values}
+
     def fill(self, value: Any, file: File, path: KeyPath = ()) -> Any:
         """The value with every reference in its strings replaced; ``$${`` gives ``${``.
 

@@ -10,6 +10,7 @@ from lakehouse.lake.evolving import Evolving
 from lakehouse.lake.explaining import Explaining
 from lakehouse.lake.keeping import Keeping
 from lakehouse.lake.reading import Reading
+from lakehouse.lake.scheduling import Scheduling
 from lakehouse.lake.serving import Serving
 from lakehouse.lake.working import Working
 from lakehouse.records import Clock, Repaired, Report, silent, utc_now
@@ -18,11 +19,12 @@ from lakehouse.storage import Storage
 __all__ = ["Lake"]
 
 
-class Lake(Working, Reading, Evolving, Explaining, Keeping, Serving):
+class Lake(Working, Scheduling, Reading, Evolving, Explaining, Keeping, Serving):
     """A lake, opened by its configuration.
 
     Args:
-        configs: the folder with ``lakehouse.yaml``, ``sources/``, ``datasets/`` and ``jobs/``.
+        configs: the folder with ``lakehouse.yaml``, ``sources/``, ``datasets/`` and ``jobs/``; or a configuration that
+            was read already, as `Lake.config` is.
         env: which of the configuration's environments; None takes ``LAKEHOUSE_ENV``, else none.
         report: told about progress.
         clock: gives the moments that are recorded; aware, UTC.

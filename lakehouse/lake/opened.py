@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 
 from lakehouse import config as configuration
 from lakehouse import environment, openlineage, versions
+from lakehouse.config import Config
 from lakehouse.errors import ConfigError
 from lakehouse.metadata import Ledger
 from lakehouse.records import Clock, Curated, Landed, Ran, Report, silent, utc_now
@@ -25,14 +26,14 @@ class Opened:
 
     def __init__(
         self,
-        configs: str | Path = "configs",
+        configs: str | Path | Config = "configs",
         *,
         env: str | None = None,
         report: Report = silent,
         clock: Clock = utc_now,
         lock: str | Path | None = None,
     ) -> None:
-        self.config = configuration.load(Path(configs), env)
+        self.config = configs if isinstance(configs, Config) else configuration.load(Path(configs), env)
         listener = openlineage.listener(self.config, clock)
         storage = Storage(self.config.root, clock)
         known = storage.root if storage.in_use() else None  # a new, empty ledger would hide the data

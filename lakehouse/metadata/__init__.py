@@ -10,6 +10,8 @@ Its modules, each importing only from lines below its own or beside it:
     replacing                         a ledger made anew in the place of a lost one
     database                          opening, transactions
     migrations                        the lake's own tables brought forward
+    leasing                           who is at something just now
+    remembering                       what is remembered between runs, and what follows from its changes
     writing, restoring                one execution with all that belongs to it; a ledger out of receipts
     subgraph, deletion, neighbours    lineage, tombstones, the other ends of events
     overview, dangling                totals and newest versions; broken references
@@ -23,9 +25,11 @@ Its modules, each importing only from lines below its own or beside it:
 
 from __future__ import annotations
 
+from lakehouse.metadata.leasing import Lease
 from lakehouse.metadata.ledger import Ledger
 from lakehouse.metadata.neighbours import MAKES, READS, End, Neighbour
 from lakehouse.metadata.overview import Origins, Total
+from lakehouse.metadata.remembering import Change, Queued
 from lakehouse.metadata.store import ListOptions, Reuse, Store
 from lakehouse.metadata.subgraph import Bounds, Direction, Ending, Subgraph
 from lakehouse.metadata.writing import PutResult
@@ -34,14 +38,17 @@ __all__ = [
     "MAKES",
     "READS",
     "Bounds",
+    "Change",
     "Direction",
     "End",
     "Ending",
+    "Lease",
     "Ledger",
     "ListOptions",
     "Neighbour",
     "Origins",
     "PutResult",
+    "Queued",
     "Reuse",
     "Store",
     "Subgraph",

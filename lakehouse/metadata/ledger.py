@@ -9,11 +9,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from lakehouse.metadata import dangling, deletion, neighbours, overview, reading, restoring, subgraph, tables, types
+from lakehouse.metadata import (
+    dangling,
+    deletion,
+    leasing,
+    neighbours,
+    overview,
+    reading,
+    remembering,
+    restoring,
+    subgraph,
+    tables,
+    types,
+)
 from lakehouse.metadata.database import Database
+from lakehouse.metadata.leasing import Lease
 from lakehouse.metadata.links import insert_memberships
 from lakehouse.metadata.neighbours import End, Neighbour
 from lakehouse.metadata.overview import Origins, Total
+from lakehouse.metadata.remembering import Change, Queued
 from lakehouse.metadata.store import Store
 from lakehouse.metadata.subgraph import Bounds, Subgraph
 from lakehouse.metadata.writing import Link, Put, PutResult
@@ -125,6 +139,60 @@ class Ledger:
                 overview.keep_totals(connection, sources)
         return PutResult(execution_id, artifact_ids, context_ids)
 
+    def remembered(self, subjects: Collection[str] | None = None) -> dict[str, dict[str, str]]:
+        """What is remembered of these subjects, or of all: texts by name, by subject."""
+        with self._database.reading() as connection:
+            return remembering.remembered(connection, subjects)
+
+    def remember(self, changes: Sequence[Change], queued: Sequence[Queued] = ()) -> tuple[int, ...] | None:
+        """Change what is remembered, and record the executions that follow from it, in one transaction.
+
+        Returns:
+            The numbers of the executions; None, and nothing was done, where a text was not what a change takes it for.
+        """
+        now = reading.milliseconds(self._clock())
+        with self._database.writing() as connection:
+            return remembering.remember(connection, changes, queued, now)
+
+    def move(self, execution: Execution, states: Collection[ExecutionState], queued: Sequence[Queued] = ()) -> bool:
+        """Set a stored execution's state, and the properties that it holds, if its state is one of these.
+
+        With it, in the same transaction, the executions are recorded that follow.
+
+        Returns:
+            Whether it was; else nothing was changed.
+        """
+        now = reading.milliseconds(self._clock())
+        with self._database.writing() as connection:
+            moved = remembering.move(connection, execution, states, now)
+            return moved and remembering.remember(connection, (), queued, now) is not None
+
+    def lease(self, lease: Lease, seconds: float, *, alone: bool = False) -> Lease | None:
+        """Take a lease for so long; None when it is taken, else the one that another holds.
+
+        Args:
+            lease: name, token, host and process.
+            seconds: how long it counts, unless it is renewed.
+            alone: a holder on this same machine is dead, for sure.
+        """
+        with self._database.writing() as connection:
+            return leasing.take(connection, lease, seconds, alone=alone)
+
+    def renew(self, lease: Lease, seconds: float) -> bool:
+        """Let a lease count for longer; False where somebody else has taken it over."""
+        with self._database.writing() as connection:
+            return leasing.renew(connection, lease, seconds)
+
+    def release(self, lease: Lease) -> None:
+        """Let a lease go."""
+        with self._database.writing() as connection:
+            leasing.release(connection, lease)
+
+    def leases(self) -> list[Lease]:
+        """The leases that count now."""
+        with self._database.reading() as connection:
+            return leasing.leases(connection)
+
     def fitted(self, artifact: Artifact) -> Artifact:
         """The artifact with its properties as its type takes them: an int where there are floats is one.
 
@@ -225,6 +293,11 @@ class Ledger:
                 having=having,
                 until=until,
             )
+
+    def newest_change(self) -> tuple[int, int]:
+        """The newest execution's id, and when one changed last: another answer means that something was recorded."""
+        with self._database.reading() as connection:
+            return overview.newest_change(connection)
 
     def get_artifacts(  # noqa: PLR0913  # as above
         self,

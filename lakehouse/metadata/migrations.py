@@ -30,6 +30,11 @@ def _to_2(connection: Connection) -> None:
     overview.keep_totals(connection, connection.scalars(sources).all())
 
 
+def _to_3(connection: Connection) -> None:
+    """Add the table and the index that came with version 3."""
+    tables.create_missing(connection, (tables.memory, tables.execution))
+
+
 # A step may be repeated where a database commits each change of its tables by itself (MySQL): check before making.
-_STEPS: Final[tuple[Step, ...]] = (_to_2,)
+_STEPS: Final[tuple[Step, ...]] = (_to_2, _to_3)
 """The step from each version, the first from version 1."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from lakehouse.metadata import tables
 from lakehouse.metadata.reading import matching
+from lakehouse.metadata.statements import fetch, kept
 from lakehouse.records import ExecutionState
 
 
@@ -112,6 +113,20 @@ def newest_versions(connection: Connection, datasets: Collection[str]) -> dict[s
     )
     rows = matching(connection, query, (c.c.name, datasets))
     return {row.name: row.version for row in rows if row.version is not None}
+
+
+_NEWEST: Final = kept(
+    select(
+        func.coalesce(func.max(tables.execution.c.id), 0).label("newest"),
+        func.coalesce(func.max(tables.execution.c.last_update_time_since_epoch), 0).label("at"),
+    )
+)
+
+
+def newest_change(connection: Connection) -> tuple[int, int]:
+    """The newest execution's id, and when one changed last (milliseconds since 1970-01-01 UTC)."""
+    row = fetch(connection, _NEWEST, {})[0]
+    return int(row.newest), int(row.at)
 
 
 def totals(connection: Connection, sources: Collection[str]) -> dict[str, Total]:

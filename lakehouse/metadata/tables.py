@@ -40,7 +40,7 @@ from sqlalchemy.types import TypeEngine, UserDefinedType
 SCHEMA_VERSION: Final = 10
 """ML Metadata's schema version that these tables are."""
 
-OWN_VERSION: Final = 2
+OWN_VERSION: Final = 3
 """The version of the lake's own tables; `migrations` brings older ones here."""
 
 EXECUTION_KIND: Final = 0
@@ -206,6 +206,9 @@ execution = _table(
 )
 _indices(execution, "execution", "create_time_since_epoch", "last_update_time_since_epoch", "external_id")
 
+# What waits and what runs is looked for all the time, among all that ever ran.
+Index("idx_lakehouse_execution_state", execution.c.last_known_state, execution.c.type_id)
+
 execution_property = _properties("Execution")
 
 context = _table(
@@ -336,10 +339,18 @@ tombstone_event = _table(
 )
 Index("idx_lakehouse_tombstoneevent_execution_id", tombstone_event.c.execution_id)
 
-OURS: Final = (own_env, sighting, total, tombstone, tombstone_event)
+# What is remembered between runs, see `remembering`.
+memory = _table(
+    "lakehouse_Memory",
+    Column("subject", _NAME, primary_key=True),
+    Column("name", _NAME, primary_key=True),
+    Column("value", _LONG_TEXT, nullable=False),
+)
+
+OURS: Final = (own_env, sighting, total, tombstone, tombstone_event, memory)
 """The lake's own."""
 
-INDEXED: Final = (association, attribution)
+INDEXED: Final = (association, attribution, execution)
 """ML Metadata's that have an index of the lake's own."""
 
 

@@ -3,6 +3,7 @@
 Frozen, without behaviour beyond reading themselves. All moments are timezone-aware UTC ``datetime``.
 """
 
+from lakehouse.records.jobs import JobStatus, RunRecord, RunState, Status
 from lakehouse.records.nodes import (
     Artifact,
     ArtifactState,
@@ -56,6 +57,7 @@ __all__ = [
     "ExecutionState",
     "Fidelity",
     "Interval",
+    "JobStatus",
     "Landed",
     "Note",
     "Progress",
@@ -64,7 +66,10 @@ __all__ = [
     "RawFile",
     "Repaired",
     "Report",
+    "RunRecord",
+    "RunState",
     "Sighting",
+    "Status",
     "Tag",
     "Tombstone",
     "Trace",

@@ -1,30 +1,32 @@
-"""The scheduler: runs the configuration's jobs when they are due, each run a process of its own.
+"""The scheduler: runs the configuration's jobs when they are due, each run in a process that does nothing else then.
 
-APScheduler is only the timer, its jobs only in memory: what was run is in the ledger, what is to be
-run in the configuration. Clocks that are set back or forward are noticed.
+APScheduler is only the timer, its jobs only in memory: what is due, what waits and what ran is in the ledger, what is
+to be run in the configuration. So any number of schedulers may serve one lake, and one that is killed loses nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import structlog
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
-from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.events import EVENT_JOB_ERROR
+from apscheduler.executors.pool import ThreadPoolExecutor as TimerThreads
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from lakehouse.errors import ConfigError
-from lakehouse.scheduler.children import Children, Finished
-from lakehouse.scheduler.timing import after_jump, trigger
+from lakehouse.errors import ConfigError, LakehouseError
+from lakehouse.scheduler.logs import logger
+from lakehouse.scheduler.timing import Trigger
+from lakehouse.scheduler.verdicts import verdict
+from lakehouse.scheduler.workers import Workers
 
 if TYPE_CHECKING:
     from lakehouse.config import Job
@@ -32,199 +34,263 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-_TICK = 1.0  # seconds between two looks at the clock
+_TICK = 1.0  # seconds between two looks at the clock and the ledger
 _JUMP = timedelta(seconds=5)
+_SWEEP = 60.0  # seconds between two looks at everything
+_KILLED = 5.0  # between two looks for runs whose process was killed
+_FILES = 5.0  # between two looks for changes of the configuration's files
+_LOOKS = 4  # sources that are looked at at the same time
 
 
-def serve(
-    lake: Lake, arguments: Sequence[str], *, grace: float = 60.0, parallel: int = 2, readable: bool = False
-) -> None:
-    """Run a lake's jobs by their schedules until SIGTERM or SIGINT. Needs the main thread.
+def serve(opened: Callable[[], Lake], *, grace: float = 60.0, parallel: int = 2, readable: bool = False) -> None:
+    """Run a lake's jobs when they are due until SIGTERM or SIGINT. Needs the main thread.
+
+    SIGHUP, or a change of its files, has the configuration read again; one that is wrong is told, and the old one kept.
 
     Args:
-        lake: the opened lake; its configuration is taken as it is now.
-        arguments: the command line's global options that open the same lake.
+        opened: opens the lake, with the configuration as it is then.
         grace: seconds that runs under way may take to finish after the signal.
-        parallel: how many jobs run at the same time.
+        parallel: how many runs may be under way at the same time.
         readable: log for a person at a terminal; else JSON lines. Always on stderr.
 
     Raises:
         ConfigError: no enabled job has a schedule.
     """
-    jobs = [job for _, job in sorted(lake.config.jobs.items()) if job.enabled and trigger(job) is not None]
-    if not jobs:
+    lake = opened()
+    if not any(job.served for job in lake.config.jobs.values()):
+        lake.close()
         raise ConfigError(
             f"{lake.config.folder.name}/jobs: no enabled job has a schedule, so there is nothing to serve; "
-            "give one a 'schedule' (\"0 2 * * *\") or 'every' (1h), or run it by hand: lakehouse run JOB"
+            "give one a 'schedule' (\"0 2 * * *\"), 'every' (1h), 'after', 'when' or 'watch', or run it by hand: "
+            "lakehouse run JOB"
         )
-    _Server(jobs, _logger(lake.config.redact, readable=readable), Children(arguments), parallel).run(grace)
+    _Server(lake, opened, parallel, readable=readable).run(grace)
 
 
 class _Server:
-    """One serving under way."""
+    """One serving under way. All that touches the queue happens in the main thread, one thing after the other."""
 
-    def __init__(self, jobs: Sequence[Job], log: Any, children: Children, parallel: int) -> None:
-        self._jobs = jobs
-        self._log = log
-        self._children = children
+    def __init__(self, lake: Lake, opened: Callable[[], Lake], parallel: int, *, readable: bool) -> None:
+        self._lake = lake
+        self._opened = opened
+        self._parallel = parallel
+        self._log = logger(self._redacted, readable=readable)
+        self._workers = Workers(lake.config)
         self._signals: list[int] = []
+        self._reload = False
+        self._wake = threading.Event()
+        self._poked: set[str] = set()  # jobs whose time has come
+        self._running: dict[int, str] = {}  # runs and their jobs
+        self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="run")
         # APScheduler tells everything twice; its events say it in our words.
         quiet = logging.getLogger("apscheduler")
         quiet.addHandler(logging.NullHandler())
         quiet.propagate = False
-        self._timer = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(parallel)})
-        self._timer.add_listener(self._on_event, EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED)
+        self._timer = BackgroundScheduler(timezone=UTC, executors={"default": TimerThreads(_LOOKS)})
+        self._timer.add_listener(self._on_error, EVENT_JOB_ERROR)
+        self._files = self._stamp()
+
+    def _redacted(self, text: str) -> str:
+        return self._lake.config.redact(text)
 
     def run(self, grace: float) -> None:
         """Serve until a signal comes, then stop cleanly."""
-        with self._listening() as came:
-            for job in self._jobs:
-                self._timer.add_job(
-                    self._fire,
-                    trigger(job),
-                    args=[job],
-                    id=job.name,
-                    coalesce=True,
-                    max_instances=1,
-                    misfire_grace_time=max(1, int(job.misfire_grace.total_seconds())),
-                )
+        with self._listening():
             self._timer.start()
-            for timed in self._timer.get_jobs():
-                self._log.info("scheduled", job=timed.id, next=timed.next_run_time.isoformat())
-            self._wait(came)
+            self._time()
+            self._wait()
             self._stop(grace)
 
-    def _wait(self, came: threading.Event) -> None:
-        """Until a signal comes; notices a clock that was set meanwhile."""
-        offset = _offset()
-        while not came.wait(_TICK):
+    def _time(self) -> None:
+        """Have the timer wake us for the times of the jobs as they are now, and look at what they watch."""
+        self._timer.remove_all_jobs()
+        for job in sorted(self._lake.config.jobs.values(), key=lambda job: job.name):
+            if not job.served:
+                continue
+            facts: dict[str, Any] = {"when": job.in_words}
+            if job.times is not None:
+                timed = self._timer.add_job(
+                    self._poke, Trigger(job), args=[job.name], id=job.name, misfire_grace_time=None, coalesce=True
+                )
+                facts["next"] = timed.next_run_time.isoformat() if timed.next_run_time else None
+            if job.watch:
+                every = job.poll.total_seconds()
+                self._timer.add_job(
+                    self._look,
+                    "interval",
+                    seconds=every,
+                    args=[job.name],
+                    id=f"watch {job.name}",
+                    misfire_grace_time=None,
+                    coalesce=True,
+                    max_instances=1,
+                    next_run_time=datetime.now(UTC),
+                )
+            self._log.info("scheduled", job=job.name, **facts)
+
+    def _poke(self, job: str) -> None:
+        self._poked.add(job)
+        self._wake.set()
+
+    def _look(self, job: str) -> None:
+        """In a thread of the timer's: a source may take long to answer."""
+        try:
+            if self._lake.look(job):
+                self._wake.set()
+        except LakehouseError as error:
+            self._log.warning("not_watched", job=job, error=f"{type(error).__name__}: {error}")
+
+    def _wait(self) -> None:
+        """Until a signal comes: queue what is due, start what waits, notice what changed."""
+        offset, swept, seen = _offset(), -_SWEEP, None
+        killed = checked = time.monotonic()
+        while not self._signals:
             if not any(thread.name == "APScheduler" for thread in threading.enumerate()):
                 raise RuntimeError("the timer died; what killed it is told above")
-            now = _offset()
-            jump = now - offset
-            offset = now
-            if abs(jump) >= _JUMP:
-                self._log.warning("clock_set", seconds=round(jump.total_seconds()))
-                for timed in self._timer.get_jobs():
-                    again = after_jump(timed.trigger, jump, datetime.now(UTC))
-                    if again is not None:
-                        timed.modify(next_run_time=again)
-                        self._log.info("scheduled", job=timed.id, next=again.isoformat())
-                self._timer.wakeup()
+            now, offset, jumped = time.monotonic(), *self._jumped(offset)
+            try:
+                if now - killed >= _KILLED:
+                    killed = now
+                    self._close_killed()
+                    self._workers.thin_out()
+                if self._reload or now - checked >= _FILES:
+                    checked = now
+                    jumped |= self._reread()
+                poked, self._poked = self._poked, set()
+                newest = self._lake.newest_change()
+                if jumped or now - swept >= _SWEEP:
+                    swept = now
+                    self._queue(None)
+                elif newest != seen:
+                    self._queue(poked | {job.name for job in self._lake.config.jobs.values() if job.after or job.when})
+                elif poked:
+                    self._queue(poked)
+                if poked or newest != seen or swept == now:
+                    self._start()
+                seen = newest
+            except LakehouseError as error:  # the ledger's database may be back at the next look
+                self._log.error("no_ledger", error=f"{type(error).__name__}: {error}")
+                swept = -_SWEEP
+            self._wake.wait(_TICK)
+            self._wake.clear()
+
+    def _queue(self, names: set[str] | None) -> None:
+        for number in self._lake.due(names):
+            self._log.debug("queued", number=number)
+
+    def _start(self) -> None:
+        """Start the runs that wait and may."""
+        room = self._parallel - len(self._running)
+        for number, name in self._lake.ready(room):
+            if number not in self._running:
+                self._running[number] = name
+                self._log.info("started", job=name, number=number)
+                self._threads.submit(self._one, number, self._lake.config.jobs[name])
+
+    def _one(self, number: int, job: Job) -> None:
+        """In a thread of its own: one run, from its start to its end."""
+        try:
+            done = self._workers.run(number, job, lambda why: self._give_up(number, why))
+            if done is None:
+                self._log.info("skipped", job=job.name, number=number, reason="the scheduler is stopping")
+                return
+            level, event, facts = verdict(done)
+            facts = {"number": number, "seconds": round(done.seconds, 3), "status": done.status, **facts}
+            getattr(self._log, level)(event, job=job.name, **facts)
+            if not done.told:
+                self._close_killed()
+        except Exception as error:  # the scheduler goes on  # noqa: BLE001
+            self._log.error("bug", job=job.name, number=number, exception=repr(error))
+        finally:
+            self._running.pop(number, None)
+            self._wake.set()
+
+    def _give_up(self, number: int, why: str) -> None:
+        with contextlib.suppress(LakehouseError):  # then it counts as killed, and is done again
+            self._lake.give_up(number, why)
+
+    def _close_killed(self) -> None:
+        for told in self._lake.close_killed():
+            self._log.warning("interrupted", message=told)
+
+    def _jumped(self, offset: timedelta) -> tuple[timedelta, bool]:
+        """The wall clock against the one that nobody sets, and whether somebody set it."""
+        now = _offset()
+        jump = now - offset
+        if abs(jump) < _JUMP:
+            return now, False
+        self._log.warning("clock_set", seconds=round(jump.total_seconds()))
+        self._time()
+        return now, True
+
+    def _reread(self) -> bool:
+        """Take the configuration as it is by now, if it changed and is right; whether it did."""
+        stamp = self._stamp()
+        if not self._reload and stamp == self._files:
+            return False
+        self._reload, self._files = False, stamp
+        try:
+            lake = self._opened()
+        except LakehouseError as error:
+            self._log.error("configuration_refused", error=str(error), kept="the one before")
+            return False
+        old, self._lake = self._lake, lake
+        self._workers.adopt(lake.config)
+        self._log.info("configuration_read", jobs=len(lake.config.jobs))
+        self._time()
+        # What is looked at just now may still use it; the process is not kept up for it.
+        later = threading.Timer(_SWEEP, old.close)
+        later.daemon = True
+        later.start()
+        return True
+
+    def _stamp(self) -> int:
+        """What changes when a file of the configuration does."""
+        found = []
+        for folder, folders, names in os.walk(self._lake.config.folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in names:
+                with contextlib.suppress(OSError):  # it went away meanwhile
+                    status = os.stat(f"{folder}/{name}")  # noqa: PTH116  # thousands of files, often
+                    found.append((folder, name, status.st_mtime_ns, status.st_size))
+        return hash(tuple(sorted(found)))
 
     def _stop(self, grace: float) -> None:
         """No more runs; those under way may finish, at most so long, or until the next signal."""
-        running = self._children.refuse_more()
+        running = self._workers.refuse_more()
         self._timer.shutdown(wait=False)
         self._log.info("stopping", signal=signal.Signals(self._signals[0]).name, running=running, grace=grace)
         deadline = time.monotonic() + grace
         while time.monotonic() < deadline and len(self._signals) == 1:
-            if self._children.finished(min(0.2, max(0.0, deadline - time.monotonic()))):
+            if self._workers.finished(min(0.2, max(0.0, deadline - time.monotonic()))):
                 break
-        self._children.end()
+        self._workers.end()
+        self._threads.shutdown()
+        self._lake.close()
         self._log.info("stopped")
 
     @contextlib.contextmanager
-    def _listening(self) -> Iterator[threading.Event]:
-        came = threading.Event()
-
-        def note(number: int, _: FrameType | None) -> None:
+    def _listening(self) -> Iterator[None]:
+        def stop(number: int, _: FrameType | None) -> None:
             self._signals.append(number)
-            came.set()
+            self._wake.set()
 
-        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+        def again(_: int, __: FrameType | None) -> None:
+            self._reload = True
+            self._wake.set()
+
+        handlers = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: again}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
-            yield came
+            yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _fire(self, job: Job) -> None:
-        if not self._signals:
-            self._log.info("started", job=job.name)
-        done = self._children.run(job.name, None if job.timeout is None else job.timeout.total_seconds())
-        if done is None:
-            self._log.info("skipped", job=job.name, reason="the scheduler is stopping")
-            return
-        level, event, facts = verdict(done)
-        getattr(self._log, level)(event, job=job.name, seconds=round(done.seconds, 3), status=done.status, **facts)
-
-    def _on_event(self, event: Any) -> None:
-        if event.code == EVENT_JOB_MAX_INSTANCES:
-            self._log.warning("skipped", job=event.job_id, reason="its last run is not finished")
-        elif event.code == EVENT_JOB_MISSED:
-            due = event.scheduled_run_time.isoformat()
-            self._log.warning("missed", job=event.job_id, due=due, reason="later than misfire_grace allows")
-        else:
-            self._log.error("bug", job=event.job_id, error=repr(event.exception), traceback=event.traceback)
-
-
-def verdict(done: Finished) -> tuple[str, str, dict[str, Any]]:
-    """How to tell of a run that ended: level, event, facts."""
-    facts: dict[str, Any] = {}
-    if done.told:
-        facts = {"run": done.told.get("run"), **_counts(done.told)}
-        if done.told.get("errors"):
-            facts["errors"] = done.told["errors"]
-        if odd := _odd(done.told):
-            facts["odd"] = odd
-    elif done.errors:
-        facts["errors"] = [f"{error.get('type')}: {error.get('message')}" for error in done.errors]
-    if done.trouble:
-        facts["stderr"] = done.trouble
-    if done.timed_out:
-        return "error", "timed_out", facts
-    if done.stopped and not done.told:
-        return "warning", "abandoned", facts
-    if [error.get("type") for error in done.errors] == ["CommitError"] and not done.told:
-        return "warning", "skipped", {"reason": done.errors[0].get("message")}
-    if done.status:
-        return "error", "failed", facts
-    return "warning" if "odd" in facts else "info", "finished", facts
-
-
-def _counts(told: MutableMapping[str, Any] | Any) -> dict[str, int]:
-    """The sums of a run over its sources and datasets."""
-    landed, curated = told.get("landed", []), told.get("curated", [])
-    sums = {f"files_{name}": sum(step[name] for step in landed) for name in ("new", "failed")}
-    sums["files_refused"] = sum(step["refused"] for step in curated)
-    sums["anomalies"] = sum(step["anomalies"] for step in curated)
-    return sums | {f"rows_{name}": sum(step[name] for step in curated) for name in ("read", "curated", "rejected")}
-
-
-def _odd(told: MutableMapping[str, Any] | Any) -> list[str]:
-    """What a run's datasets say of anomalies in what was curated."""
-    notes = [note for step in told.get("curated", []) for note in step.get("notes", [])]
-    return [f"{note['where']}: {note['message']}" for note in notes if note["kind"] == "anomaly"]
+    def _on_error(self, event: Any) -> None:
+        self._log.error("bug", job=event.job_id, error=repr(event.exception), traceback=event.traceback)
 
 
 def _offset() -> timedelta:
     """The wall clock against the one that nobody sets."""
     return timedelta(seconds=time.time() - time.monotonic())
-
-
-def _logger(redact: Callable[[str], str], *, readable: bool) -> Any:
-    """A logger to stderr, which takes secrets out."""
-
-    def hide(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {key: _redacted(value, redact) for key, value in event.items()}
-
-    renderer: Any = structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
-    return structlog.wrap_logger(
-        structlog.WriteLogger(sys.stderr),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            hide,
-            renderer,
-        ],
-        wrapper_class=structlog.BoundLogger,
-    )
-
-
-def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, list):
-        return [_redacted(item, redact) for item in value]
-    return value

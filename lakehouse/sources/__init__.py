@@ -6,14 +6,17 @@ import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializeAsAny
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializeAsAny, model_validator
 
 from lakehouse.formats import Format
-from lakehouse.records import Fidelity, Sighting
+from lakehouse.records import Fidelity, Interval, Sighting
+from lakehouse.sources import intervals
+from lakehouse.units import Timezone
 
 __all__ = ["Download", "Offer", "Seen", "Source"]
 
@@ -107,31 +110,78 @@ class Offer(abc.ABC):
 class Source(BaseModel, abc.ABC):
     """The base of every source: ``type`` picks the kind, ``format`` says how its files are read.
 
-    A kind whose files have one format only says it as ``own_format``; its YAML needs none then.
+    A kind whose files have one format only says it as ``own_format``; its YAML needs none then. ``asking`` names the
+    fields that may ask for a stretch of time (`intervals`); one that is ``watchable`` tells cheaply whether it has new
+    files.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     own_format: ClassVar[str | None] = None
+    asking: ClassVar[tuple[str, ...]] = ()
+    watchable: ClassVar[bool] = False
 
     type: str
     description: str = ""
     format: SerializeAsAny[Format]
     attempts: int = Field(3, ge=1, le=20, description="tries a file before the source counts as failed")
+    timezone: Timezone | None = Field(None, description="of the moments that it is asked for; else the lake's, or UTC")
 
     _folder: Path = PrivateAttr(default=Path())
     _redact: Callable[[str], str] = PrivateAttr(default=str)
     _zones: tuple[Path, ...] = PrivateAttr(default=())
+    _interval: Interval | None = PrivateAttr(default=None)
+    _zone: ZoneInfo = PrivateAttr(default=ZoneInfo("UTC"))
 
-    def within(self, folder: Path, redact: Callable[[str], str] = str, zones: tuple[Path, ...] = ()) -> Self:
+    @model_validator(mode="after")
+    def _asks_as_one_can(self) -> Self:
+        for name in self.asking:
+            for text in intervals.texts(getattr(self, name)):
+                try:
+                    intervals.asked(text)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
+        return self
+
+    @property
+    def timed(self) -> bool:
+        """Whether it asks for a stretch of time."""
+        return any(intervals.asked(text) for name in self.asking for text in intervals.texts(getattr(self, name)))
+
+    def during(self, interval: Interval) -> Self:
+        """The same source, asked for a stretch of time."""
+        asked = self.model_copy(update={name: self._filled(name, interval) for name in self.asking})
+        asked._interval = interval if self.timed else None  # noqa: SLF001  # its own copy
+        return asked
+
+    def _filled(self, name: str, interval: Interval) -> Any:
+        """A field's value with the moments in it."""
+        return intervals.filled(getattr(self, name), interval, self._zone)
+
+    def _span(self) -> str:
+        """The stretch of time as part of an origin; "" where none was asked for."""
+        if self._interval is None:
+            return ""
+        ends = self._interval.start.astimezone(UTC), self._interval.end.astimezone(UTC)
+        return "..".join(intervals.written(end) for end in ends)
+
+    def within(
+        self,
+        folder: Path,
+        redact: Callable[[str], str] = str,
+        zones: tuple[Path, ...] = (),
+        timezone: str | None = None,
+    ) -> Self:
         """The same source in a project.
 
         Args:
             folder: where its relative paths start.
             redact: takes secrets out of what it shows: origins, names, messages.
             zones: the lake's own folders, whose files are never offered.
+            timezone: the lake's own.
         """
         bound = self.model_copy()
+        bound._zone = ZoneInfo(self.timezone or timezone or "UTC")  # noqa: SLF001  # as below
         bound._folder, bound._redact, bound._zones = folder, redact, zones  # noqa: SLF001  # its own copy
         return bound
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -69,6 +69,9 @@ class FilesSource(Source):
         move_to: the folder that files are moved to once they are landed, each below it as it lay where the glob
             begins; without it they stay.
     """
+
+    asking: ClassVar = ("path", "exclude")
+    watchable: ClassVar = True
 
     path: Annotated[Patterns, Field(min_length=1)]
     exclude: Patterns = ()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
+from typing import Annotated, Any, ClassVar
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import Field, model_validator
 
-from lakehouse.sources import Offer, Seen, Source
+from lakehouse.records import Interval
+from lakehouse.sources import Offer, Seen, Source, intervals
 from lakehouse.sources.http.addresses import Url, bare, checked, safe_name, without_query
 from lakehouse.sources.http.asking import Asked, Auth, Conversation, Headers, Manners, Rate
 from lakehouse.sources.http.checksums import Checksum
@@ -41,6 +42,8 @@ class HttpSource(Source):
         max_size: more bytes than this are refused.
         allow_private: whether hosts inside this machine or its network may be asked.
     """
+
+    asking: ClassVar = ("url", "urls")
 
     url: Url | None = None
     urls: tuple[Url, ...] = ()
@@ -94,6 +97,9 @@ class HttpSource(Source):
     @property
     def _addresses(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(([self.url] if self.url else []) + list(self.urls)))
+
+    def _filled(self, name: str, interval: Interval) -> Any:
+        return intervals.filled(getattr(self, name), interval, self._zone, lambda text: quote(text, safe="/:"))
 
     def places(self) -> tuple[str, ...]:
         """The addresses without user, password, query and fragment."""

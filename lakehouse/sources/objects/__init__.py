@@ -79,6 +79,9 @@ class ObjectsSource(Source):
         deadline: the longest one object may take.
     """
 
+    asking: ClassVar = ("path", "exclude")
+    watchable: ClassVar = True
+
     path: Annotated[Patterns, Field(min_length=1), AfterValidator(addresses)]
     exclude: Patterns = ()
     endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -76,6 +76,9 @@ class SftpSource(Source):
         timeout: the longest wait for the next bytes.
         deadline: the longest one file, or the look for files, may take.
     """
+
+    asking: ClassVar = ("path", "exclude")
+    watchable: ClassVar = True
 
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]+$")]
     port: Annotated[int, Field(ge=1, le=65535)] = 22

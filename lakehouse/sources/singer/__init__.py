@@ -76,6 +76,8 @@ class SingerSource(Source):
 
     own_format: ClassVar[str | None] = "singer"
 
+    asking: ClassVar = ("config",)
+
     command: Annotated[tuple[str, ...], BeforeValidator(_split), Field(min_length=1)]
     config: Annotated[dict[str, Any], BeforeValidator(_hidden)] = Field(default_factory=dict)
     catalog: str | None = None
@@ -105,6 +107,10 @@ class SingerSource(Source):
         """One: what the tap gives from where it was left; see `Source.offers`."""
         del now  # a tap's output has no time to settle
         stem = f"singer:{self._redact(self.tap)}" + (f"/{self.series}" if self.series else "")
+        if span := self._span():  # the stretch of time says it all, and no STATE where to go on
+            origin = f"{stem}?during={span}"
+            yield _TapOffer(self, origin, f"{self.tap}.ndjson", None, known=origin in seen)
+            return
         state = self._left(seen, stem)
         start = further(state)
         mark = "" if start is None else hashlib.sha256(json.dumps(start, sort_keys=True).encode()).hexdigest()[:16]

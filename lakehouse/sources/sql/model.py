@@ -15,12 +15,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 
-from lakehouse.sources import Download, Offer, Seen, Source
+from lakehouse.records import Interval
+from lakehouse.sources import Download, Offer, Seen, Source, intervals
 from lakehouse.sources.sql.extract import Extract, parts
 from lakehouse.units import Duration, duration
 
@@ -36,6 +37,12 @@ _KINDS = {
 """The module that reads a URL's kind of database; any other is read through SQLAlchemy."""
 
 _PORTS = {"postgresql": ":5432", "mysql": ":3306"}
+_LITERALS = {
+    "postgresql": "TIMESTAMPTZ '%Y-%m-%d %H:%M:%S.%f%z'",
+    "mysql": "TIMESTAMP'%Y-%m-%d %H:%M:%S.%f'",
+    "sqlite": "'%Y-%m-%d %H:%M:%S'",
+}
+_PLAIN = "TIMESTAMP '%Y-%m-%d %H:%M:%S.%f'"
 _LONGEST = 200  # characters of a position that an origin shows
 
 
@@ -93,6 +100,8 @@ class SqlSource(Source):
         deadline: the longest a whole extract may take.
     """
 
+    asking: ClassVar = ("query",)
+
     url: Annotated[SecretStr, AfterValidator(_url)]
     table: Annotated[str, AfterValidator(_table)] | None = None
     query: Annotated[str, AfterValidator(_query)] | None = None
@@ -103,6 +112,8 @@ class SqlSource(Source):
     timeout: Annotated[Duration, Field(gt=timedelta())] = timedelta(minutes=5)
     deadline: Annotated[Duration, Field(gt=timedelta())] = timedelta(hours=6)
 
+    _template: str | None = PrivateAttr(default=None)
+
     @model_validator(mode="after")
     def _fits_together(self) -> SqlSource:
         if (self.table is None) == (self.query is None):
@@ -112,6 +123,8 @@ class SqlSource(Source):
                 raise ValueError(f"{name}: is of extracts by a cursor; name the column that grows: cursor: ...")
         if isinstance(self.lookback, Decimal) and self.lookback < 0:
             raise ValueError("lookback: must not be negative")
+        if self.cursor is not None and self.timed:
+            raise ValueError("cursor: follows positions, and {start} and {end} ask for a stretch of time; keep one")
         if self.via == "adbc" and self._kind != "postgresql":
             raise ValueError("via: adbc is of PostgreSQL; leave it out")
         return self
@@ -158,14 +171,30 @@ class SqlSource(Source):
 
     def _series(self) -> str:
         """The address that all extracts of what is asked for share."""
-        asked = quote(self.table, safe=".") if self.table else f"query-{_digest(self._redact(self.query or ''))[:12]}"
+        query = self._redact(self._template or self.query or "")
+        asked = quote(self.table, safe=".") if self.table else f"query-{_digest(query)[:12]}"
         by = f"?cursor={quote(self.cursor)}" if self.cursor else ""
         return f"{self._address()}/{self._redact(asked + by)}"
+
+    def _filled(self, name: str, interval: Interval) -> Any:
+        del name  # the statement is all that asks
+        if self.query is None:
+            return None
+        literal = _LITERALS.get(self._kind, _PLAIN)
+        return intervals.literals(self.query, interval, self._zone, lambda m: m.strftime(literal))
+
+    def during(self, interval: Interval) -> Self:
+        """The same source, asked for a stretch of time."""
+        asked = super().during(interval)
+        asked._template = self.query  # noqa: SLF001  # its own copy
+        return asked
 
     def offers(self, seen: Seen, now: datetime) -> Iterator[Offer]:
         """The whole, or what is new since the last extract; see `Source.offers`."""
         del now  # the server's own clock counts
         origin, after = self._series(), None
+        if span := self._span():
+            origin = f"{origin}#{span}"
         if self.cursor is not None:
             series, origin = origin, f"{origin}#first"
             # An extract that found nothing newer, and read rows again, ended where it started.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lakehouse.errors import nearest
 
-__all__ = ["Cron", "parse"]
+__all__ = ["Cron", "parse", "weekdays"]
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -54,12 +54,22 @@ def parse(text: str) -> Cron:
     hours = _field("hour", fields[1], 0, 23)
     days = _field("day", fields[2], 1, 31)
     months = _field("month", fields[3], 1, 12, {name: i for i, name in enumerate(_MONTHS, 1)})
-    weekdays = _field("weekday", fields[4], 0, 7, {name: i for i, name in enumerate(_DAYS)})
+    found = weekdays(fields[4])
     if not fields[2].startswith("*") and not fields[4].startswith("*"):
         raise ValueError("day and weekday are both set: cron fires on either, most people mean both; set one of them")
     if min(days) > max(_LONGEST[month - 1] for month in months):
         raise ValueError(f"day {min(days)} never comes in the months named")
-    return Cron(minutes, hours, days, months, tuple(sorted({day % 7 for day in weekdays})))
+    return Cron(minutes, hours, days, months, found)
+
+
+def weekdays(text: str) -> tuple[int, ...]:
+    """Read the days of a week, ``mon-fri`` or ``0,6``: 0 (Sunday) to 6 (Saturday).
+
+    Raises:
+        ValueError: it is no cron field of weekdays.
+    """
+    found = _field("weekday", text, 0, 7, {name: i for i, name in enumerate(_DAYS)})
+    return tuple(sorted({day % 7 for day in found}))
 
 
 def _field(name: str, text: str, low: int, high: int, words: dict[str, int] | None = None) -> tuple[int, ...]:

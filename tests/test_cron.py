@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakehouse.config.cron import parse
+from lakehouse.schedules import parse
 
 
 def test_every_field_is_spelled_out():
