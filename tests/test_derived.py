@@ -283,7 +283,8 @@ def test_a_derivation_sees_none_of_a_run_under_way_unless_it_is_its_own(project)
     with project.lake() as lake:
         site = lake._site
         contexts = (Context("Run", "nightly/x"), Context("Job", "nightly"))
-        with runs.started(site, contexts) as run:
+        with runs.started(site, contexts, {"job": "nightly"}) as beat:
+            run = beat.run
             inside = dataclasses.replace(site, run=run)
             lake.land("flights")
             curation.curate(inside, project.flights)
